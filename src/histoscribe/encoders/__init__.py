@@ -1,0 +1,1 @@
+"""Tile to vector: encoders, their cards, and the engine that runs them over a slide."""

@@ -1,0 +1,1 @@
+"""Neighbours of spots on a lattice or in the plane; sparse only."""

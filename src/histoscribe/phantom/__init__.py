@@ -1,0 +1,1 @@
+"""Synthetic sections with exact truth."""

@@ -1,0 +1,1 @@
+"""Pixels: opening pictures, tissue, stain, tiles, alignment. Takes and returns arrays; knows nothing of spots."""

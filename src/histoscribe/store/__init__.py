@@ -1,0 +1,1 @@
+"""Crash-safe, checksummed files: arrays, folders committed whole, the manifest."""
