@@ -1,0 +1,94 @@
+"""Arrays on disk whose damage is noticed: zarr v3, zstd with its checksum, every chunk written even where it is empty.
+
+Zarr reads a missing chunk as the fill value, so a deleted file looks like zeros. Here each chunk has a file, and
+`chunk_is_sound` says whether that file is there and still decodes to what was written.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from histoscribe.errors import ResultError
+
+ZSTD_LEVEL = 3
+
+
+def create(
+    path: Path,
+    *,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    chunks: tuple[int, ...],
+    attributes: dict[str, Any] | None = None,
+) -> Any:
+    """Make a new array, replacing nothing.
+
+    Parameters
+    ----------
+    path
+        Folder of the array; must not exist.
+    attributes
+        JSON-able facts kept beside the array.
+
+    Returns
+    -------
+    A writable `zarr.Array`.
+    """
+    import zarr
+    from zarr.codecs import ZstdCodec
+
+    return zarr.create_array(
+        store=str(path),
+        shape=shape,
+        dtype=np.dtype(dtype),
+        chunks=tuple(max(1, side) for side in chunks),
+        compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
+        attributes=attributes or {},
+        config={"write_empty_chunks": True},
+        overwrite=False,
+    )
+
+
+def open_array(path: Path, *, writable: bool = False) -> Any:
+    """Open an array for reading, or to fill in chunks that are missing.
+
+    Raises
+    ------
+    ResultError
+        Where there is no array or its description is damaged.
+    """
+    import zarr
+
+    try:
+        array = zarr.open_array(store=str(path), mode="r+" if writable else "r")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # what zarr raises on bad JSON
+        raise ResultError(
+            f"no readable array ({error})",
+            where=path,
+            expected="a zarr v3 array",
+            mend="run the same command again; the stage that writes it is done anew",
+        ) from error
+    return array.with_config({"write_empty_chunks": True})
+
+
+def write(path: Path, values: ArrayLike, *, chunk_rows: int, attributes: dict[str, Any] | None = None) -> None:
+    """Write a whole array at once, in chunks of `chunk_rows` rows."""
+    data = np.asarray(values)
+    chunks = (min(chunk_rows, max(1, data.shape[0])), *data.shape[1:])
+    array = create(path, shape=data.shape, dtype=data.dtype, chunks=chunks, attributes=attributes)
+    array[...] = data
+
+
+def chunk_is_sound(array: Any, index: tuple[int, ...]) -> bool:
+    """Whether the chunk at grid position `index` has a file that decodes with a right checksum."""
+    key = array.metadata.encode_chunk_key(index)
+    if not (Path(str(array.store.root)) / array.path / key).is_file():
+        return False
+    window = tuple(slice(i * side, (i + 1) * side) for i, side in zip(index, array.chunks, strict=True))
+    try:
+        array[window]
+    except (RuntimeError, ValueError, OSError):  # what the codecs raise on a damaged chunk
+        return False
+    return True
