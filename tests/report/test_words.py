@@ -1,0 +1,104 @@
+"""Sentences say what the numbers say."""
+
+import numpy as np
+import pytest
+
+from histoscribe.report import words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234567, "1,234,567"),
+        (0.123456, "0.1235"),
+        (12345.6, "12,346"),
+        (float("nan"), "not known"),
+        (True, "yes"),
+        (None, "none"),
+        (np.float32(0.5), "0.5"),
+        (np.int64(2000), "2,000"),
+    ],
+)
+def test_numbers_are_written_for_readers(value, text):
+    assert words.number(value) == text
+
+
+def test_nested_values_become_rows_named_by_their_path():
+    rows = dict(words.flat({"a": {"b": 1, "c": [1, 2]}, "d": [{"e": None}]}))
+    assert rows == {"a.b": "1", "a.c": "1, 2", "d.1.e": "none"}
+
+
+def test_the_gravest_finding_is_the_verdict():
+    findings = [{"level": "ok"}, {"level": "refused"}, {"level": "warning"}]
+    assert words.worst_level(findings) == "refused"
+    assert words.worst_level([]) == "ok"
+
+
+def test_microns_per_pixel_come_with_sources_and_their_agreement(contents_of):
+    text = words.microns_per_pixel(contents_of(preflight={"mpp_by_source": {"pitch": 4.0, "tags": 4.2}}))
+    assert "pitch 4; tags 4.2" in text
+    assert "5.0 %" in text
+
+
+def test_one_source_alone_is_said_to_be_alone(contents_of):
+    assert "one source only: tiff tags 4" in words.microns_per_pixel(contents_of())
+
+
+def test_a_requested_number_that_was_missed_is_said(contents_of):
+    assert "but the section gave 4" in words.why_this_number({"requested": 5}, 4)[0]
+    assert "that is how many" in words.why_this_number({"requested": 4}, 4)[0]
+
+
+def test_a_chosen_number_is_set_against_the_next_best():
+    choice = {"numbers": [3, 4, 5], "stability": [0.6, 0.9, 0.7], "chosen": 4, "rule": "the best."}
+    sentences = words.why_this_number({"requested": None, "choice": choice}, 4)
+    assert sentences[0] == "No number was asked for; 4 was chosen."
+    assert "0.90" in sentences[1]
+    assert "5 is the most stable, with 0.70" in sentences[2]
+    assert sentences[3] == "The rule: the best."
+
+
+def test_a_stability_that_is_not_known_is_left_out_of_the_curve():
+    choice = {"numbers": [4, 3, 5], "stability": [0.9, 0.6, float("nan")]}
+    assert words.stability_curve({"choice": choice}) == {3: 0.6, 4: 0.9}
+
+
+def test_nothing_told_gives_nothing_said():
+    assert words.why_this_number({}, 4) == []
+
+
+@pytest.mark.parametrize(("ari", "said"), [(0.8, "0.40 above"), (0.41, "no better than"), (0.2, "0.20 below")])
+def test_a_score_is_set_against_its_best_floor(ari, said):
+    scores = {"ari": ari, "floors": {"coordinates": {"ari": 0.1}, "colour": {"ari": 0.4}}}
+    text = " ".join(words.score_sentences(scores))
+    assert said in text
+    assert "colour only, 0.40" in text
+
+
+def test_scores_without_floors_make_a_table_of_one_column():
+    assert words.score_rows({"ari": 0.5, "spots": 170}) == (["this run"], [("adjusted Rand index", ["0.500"])])
+
+
+def test_methods_name_the_encoder_its_licence_the_versions_and_the_seed(contents_of):
+    text = words.methods(contents_of())
+    for part in (
+        "histoscribe 0.1.0",
+        "torch 2.13.0",
+        "resnet50",
+        "licence Apache-2.0",
+        "seed 7",
+        "Tiles of 100 µm",
+        "S1",
+    ):
+        assert part in text
+
+
+def test_methods_say_when_a_licence_is_not_stated(contents_of):
+    assert "licence not stated" in words.methods(contents_of(record={"encoder": {"name": "mine"}}))
+
+
+def test_methods_name_the_stain_normalisation_and_the_method(contents_of):
+    text = words.methods(contents_of(record={"configuration": {"stain": "macenko", "method": "histology"}}))
+    assert "Stain was normalised (macenko)" in text
+    assert "by the method histology" in text
+    assert "Stain" not in words.methods(contents_of(record={"configuration": {"stain": "none"}}))
