@@ -1,0 +1,189 @@
+"""The stages of a run: each a pure function of a section, a configuration and a seed that fills one folder.
+
+`pipeline` says in which order they come and what each depends on. What a later stage needs, it reads from the files of
+an earlier one, so that a stage taken over from an older result serves as well as one just done.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from histoscribe.domains import DOMAINS
+from histoscribe.domains.metrics import score_domains
+from histoscribe.encoders import Encoder, embed
+from histoscribe.graph import knn_graph, lattice_graph
+from histoscribe.io.preflight import Preflight
+from histoscribe.report import ReportContents, write_report
+from histoscribe.run.config import RunConfig
+from histoscribe.section import TISSUE, Section
+from histoscribe.slide.tissue import TissueMask
+from histoscribe.store import arrays
+from histoscribe.store.files import read_json, write_json
+from histoscribe.store.seal import seal
+
+Facts = dict[str, Any]
+Progress = Callable[[int, int], None]
+EMBEDDING = "embedding.zarr"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What is known of a section before anything is written: that it was read, and that its parts fit."""
+
+    section: Section
+    tissue: TissueMask
+    preflight: Preflight
+    inputs: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def check_stage(folder: Path, prepared: Prepared) -> Facts:
+    """Write preflight.json and the tissue mask."""
+    write_json(folder / "preflight.json", prepared.preflight.to_dict())
+    mask = prepared.tissue
+    arrays.write(
+        folder / "tissue.zarr",
+        mask.mask.astype(np.uint8),
+        chunk_rows=1024,
+        attributes={"downsample": mask.downsample, "mpp": prepared.section.mpp * mask.downsample},
+    )
+    return {"tissue_mm2": round(float(mask.area_mm2(prepared.section.mpp)), 4)}
+
+
+def embed_stage(folder: Path, prepared: Prepared, encoder: Encoder, config: RunConfig, progress: Progress) -> Facts:
+    """Embed every spot's tile; goes on where an interrupted call stopped, chunk by chunk.
+
+    The engine keeps its chunks in reading order in `tiles.zarr`; what stays is `embedding.zarr`, in the spots' order.
+    """
+    section = prepared.section
+    tiles = folder / "tiles.zarr"
+    features = embed(
+        section.require_image(),
+        section.xy_px,
+        encoder,
+        tile_um=config.tile_um,
+        folder=tiles,
+        progress=progress,
+    )
+    choice = dict(arrays.open_array(tiles).attrs)["choice"]
+    shutil.rmtree(folder / EMBEDDING, ignore_errors=True)
+    attributes = {"encoder": encoder.card.identity(), "choice": choice, "rows": "spots"}
+    arrays.write(folder / EMBEDDING, features, chunk_rows=4096, attributes=attributes)
+    shutil.rmtree(tiles)
+    return {"choice": choice}
+
+
+def read_embedding(folder: Path) -> NDArray[np.float32]:
+    """Read embedding.zarr: (n, d) float32, in the spots' order; raises ResultError where a chunk is damaged."""
+    values: NDArray[np.float32] = arrays.open_array(folder / EMBEDDING)[...]
+    return values
+
+
+def domains_stage(folder: Path, prepared: Prepared, embedding: NDArray[np.float32], config: RunConfig) -> Facts:
+    """Find the domains; writes domains.csv (barcode, domain, confidence) and domains.json, the evidence."""
+    section = prepared.section
+    result = DOMAINS.get(config.method)(
+        {"image": embedding, "position": section.xy_um},
+        graph=neighbours(section),
+        xy_um=section.xy_um,
+        n_domains=config.n_domains,
+        seed=config.seed,
+        weights=config.weights or None,
+    )
+    table = pd.DataFrame(
+        {"barcode": section.spots.obs_names, "domain": result.labels, "confidence": result.confidence.round(4)}
+    )
+    table.to_csv(folder / "domains.csv", index=False, lineterminator="\n")
+    write_json(folder / "domains.json", result.evidence)
+    return {"n_domains": int(result.labels.max())}
+
+
+def section_stage(folder: Path, done: Path, prepared: Prepared, embedding: NDArray[np.float32]) -> Facts:
+    """Write section.zarr, a SpatialData object with the picture, the tissue, the spots and all that was found."""
+    import anndata
+    import zarr
+    from spatialdata.models import Labels2DModel
+    from spatialdata.transformations import Scale
+
+    domains = read_domains(done)
+    spots = prepared.section.spots.copy()
+    spots.obs["domain"] = pd.Categorical(domains["domain"].to_numpy().astype(str))
+    spots.obs["confidence"] = domains["confidence"].to_numpy()
+    spots.obs["on_tissue"] = prepared.tissue.at(prepared.section.xy_px)
+    spots.obsm["X_image"] = embedding
+    sdata = replace(prepared.section, spots=spots).to_spatialdata()
+    px, um = prepared.tissue.downsample, prepared.tissue.downsample * prepared.section.mpp
+    systems = {"global": Scale([px, px], axes=("x", "y")), "um": Scale([um, um], axes=("x", "y"))}
+    sdata.labels[TISSUE] = Labels2DModel.parse(
+        prepared.tissue.mask.astype(np.uint8), dims=("y", "x"), transformations=systems
+    )
+    with zarr.config.set({"array.write_empty_chunks": True}), anndata.settings.override(auto_shard_zarr_v3=False):
+        sdata.write(folder / "section.zarr", update_sdata_path=False)
+    seal(folder / "section.zarr")
+    return {}
+
+
+def report_stage(folder: Path, done: Path, prepared: Prepared, embedding: NDArray[np.float32], record: Facts) -> Facts:
+    """Write the figures and report.html; with labels, the agreement with them and its floors, in scores.json."""
+    scores = record.get("scores")
+    if scores is not None:
+        write_json(folder / "scores.json", scores)
+    write_report(
+        folder,
+        ReportContents(
+            section=prepared.section,
+            domains=read_domains(done),
+            tissue_mask=prepared.tissue.mask,
+            tissue_downsample=prepared.tissue.downsample,
+            embedding=embedding,
+            preflight=prepared.preflight.to_dict(),
+            evidence=read_json(done / "domains.json"),
+            scores=scores,
+            record=record,
+            notes=prepared.notes,
+        ),
+    )
+    return {"scores": scores} if scores else {}
+
+
+def score(done: Path, prepared: Prepared, labels: pd.Series, seed: int) -> Facts:
+    """Agreement of domains.csv with labels by barcode, beside the floors that coordinates and colour alone reach."""
+    section = prepared.section
+    return score_domains(
+        read_domains(done)["domain"].to_numpy(),
+        labels.reindex(section.spots.obs_names).to_numpy(),
+        xy_um=section.xy_um,
+        graph=neighbours(section),
+        colour=mean_colour(section),
+        seed=seed,
+    )
+
+
+def neighbours(section: Section) -> Any:
+    """Spatial neighbours of the section's spots, (n, n) CSR: by its lattice, or the six nearest."""
+    if section.lattice is None:
+        return knn_graph(section.xy_um, k=min(6, section.spots.n_obs - 1))
+    return lattice_graph(section.xy_um, kind=section.lattice.kind, pitch_um=section.lattice.pitch_um)
+
+
+def mean_colour(section: Section) -> NDArray[np.float64]:
+    """Mean colour around each spot, (n, 3), read from the overview of the picture."""
+    from scipy.ndimage import uniform_filter
+
+    picture, downsample = section.require_image().overview(4096)
+    spot_um = section.lattice.spot_diameter_um if section.lattice else 50.0
+    side = max(1, round(spot_um / section.mpp / downsample))
+    smooth = uniform_filter(picture.astype(np.float64), size=(side, side, 0))
+    column, row = np.floor(section.xy_px / downsample).astype(np.intp).T
+    return smooth[row.clip(0, smooth.shape[0] - 1), column.clip(0, smooth.shape[1] - 1)]
+
+
+def read_domains(folder: Path) -> pd.DataFrame:
+    """Read domains.csv: barcode, domain, confidence; one row a spot, in the section's order."""
+    return pd.read_csv(folder / "domains.csv", dtype={"barcode": str})
