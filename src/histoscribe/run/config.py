@@ -98,7 +98,7 @@ def read_config(path: Path) -> RunConfig:
             problems.append(f"{key} = {value!r} has the wrong type")
     if problems:
         raise ConfigError("; ".join(problems), where=path)
-    return RunConfig(**{key: float(value) if key == "tile_um" else value for key, value in given.items()})
+    return replace(defaults, **given)
 
 
 def _fits(value: Any, default: Any, key: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from histoscribe.encoders import Card, build_encoder, load_card
+from histoscribe.encoders import Card, build_encoder, load_card, load_embedding
 from histoscribe.io import read
 from histoscribe.io.preflight import preflight
 from histoscribe.io.reading import Reading, Request
@@ -56,10 +56,10 @@ def prepare(request: Request, config: RunConfig) -> Prepared:
         Where a file is damaged, or the parts do not fit each other.
     """
     reading = read(request)
-    found = preflight(reading)
-    found.raise_if_refused()
     section, notes = reading.section, list(reading.notes)
     mask = tissue_mask(section.require_image())
+    found = preflight(reading, mask=mask)
+    found.raise_if_refused()
     if config.align:
         section, note = _aligned(section, mask, reading)
         notes.append(note)
@@ -90,7 +90,7 @@ def run_section(
             lambda aside: stages.embed_stage(aside, prepared, encoder, config, job.progress),
             resumable=True,
         )
-        embedding = stages.read_embedding(draft.folder)
+        embedding = load_embedding(draft.folder / stages.EMBEDDING)
         job.do(
             "domains",
             {"method": config.method, "n": config.n_domains, "weights": config.weights, "seed": config.seed},
@@ -102,7 +102,7 @@ def run_section(
             "code": code_fingerprint(),
             "configuration": config.to_dict(),
             "seed": config.seed,
-            "encoder": identity | {"licence": card.licence, "gated": card.gated, "source": card.source},
+            "encoder": identity,
             "inputs": prepared.inputs["files"],
         }
         if labels is not None:
@@ -117,9 +117,11 @@ def run_section(
 
 
 def _identity(card: Card) -> dict[str, Any]:
-    """What the card says, with the hash of a local file that it names without one."""
-    facts = card.identity()
-    return facts | {"sha256": sha256_file(card.file)} if card.file and not card.sha256 else facts
+    """Give all that the card says, with the hash of a local file that it names without one."""
+    facts = card.to_dict()
+    if card.file is not None and not card.sha256:
+        facts["sha256"] = sha256_file(card.file)
+    return facts
 
 
 class _Job:
@@ -157,8 +159,4 @@ def _aligned(section: Section, mask: Any, reading: Reading) -> tuple[Section, st
     )
     spots = section.spots.copy()
     spots.obsm["spatial"] = apply_alignment(section.xy_px, found)
-    dx, dy = found.shift_px
-    scores = f"score {found.score_before:.3f} before, {found.score_after:.3f} after"
-    scores = f"score {found.score_before:.3f} before, {found.score_after:.3f} after"
-    note = f"The spots were moved by {dx:.1f}, {dy:.1f} px ({scores})."
-    return replace(section, spots=spots), note
+    return replace(section, spots=spots), found.message

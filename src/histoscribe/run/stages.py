@@ -4,7 +4,6 @@
 an earlier one, so that a stage taken over from an older result serves as well as one just done.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from histoscribe.domains import DOMAINS
 from histoscribe.domains.metrics import score_domains
 from histoscribe.encoders import Encoder, embed
-from histoscribe.graph import knn_graph, lattice_graph
+from histoscribe.graph.knn import knn_graph
+from histoscribe.graph.lattice import lattice_graph
 from histoscribe.io.preflight import Preflight
 from histoscribe.report import ReportContents, write_report
 from histoscribe.run.config import RunConfig
@@ -57,32 +57,17 @@ def check_stage(folder: Path, prepared: Prepared) -> Facts:
 
 
 def embed_stage(folder: Path, prepared: Prepared, encoder: Encoder, config: RunConfig, progress: Progress) -> Facts:
-    """Embed every spot's tile; goes on where an interrupted call stopped, chunk by chunk.
-
-    The engine keeps its chunks in reading order in `tiles.zarr`; what stays is `embedding.zarr`, in the spots' order.
-    """
+    """Embed every spot's tile into embedding.zarr; goes on where an interrupted call stopped, chunk by chunk."""
     section = prepared.section
-    tiles = folder / "tiles.zarr"
-    features = embed(
+    embed(
         section.require_image(),
         section.xy_px,
         encoder,
         tile_um=config.tile_um,
-        folder=tiles,
+        folder=folder / EMBEDDING,
         progress=progress,
     )
-    choice = dict(arrays.open_array(tiles).attrs)["choice"]
-    shutil.rmtree(folder / EMBEDDING, ignore_errors=True)
-    attributes = {"encoder": encoder.card.identity(), "choice": choice, "rows": "spots"}
-    arrays.write(folder / EMBEDDING, features, chunk_rows=4096, attributes=attributes)
-    shutil.rmtree(tiles)
-    return {"choice": choice}
-
-
-def read_embedding(folder: Path) -> NDArray[np.float32]:
-    """Read embedding.zarr: (n, d) float32, in the spots' order; raises ResultError where a chunk is damaged."""
-    values: NDArray[np.float32] = arrays.open_array(folder / EMBEDDING)[...]
-    return values
+    return {"choice": dict(arrays.open_array(folder / EMBEDDING).attrs)["choice"]}
 
 
 def domains_stage(folder: Path, prepared: Prepared, embedding: NDArray[np.float32], config: RunConfig) -> Facts:
@@ -153,16 +138,26 @@ def report_stage(folder: Path, done: Path, prepared: Prepared, embedding: NDArra
 
 
 def score(done: Path, prepared: Prepared, labels: pd.Series, seed: int) -> Facts:
-    """Agreement of domains.csv with labels by barcode, beside the floors that coordinates and colour alone reach."""
+    """Agreement of domains.csv with labels by barcode, beside the floors that coordinates and colour alone reach.
+
+    Returns
+    -------
+    `ari`, `nmi` and `coherence`; under `floors` the same of `coordinates` and `colour`; and how many spots had a label.
+    """
     section = prepared.section
-    return score_domains(
-        read_domains(done)["domain"].to_numpy(),
-        labels.reindex(section.spots.obs_names).to_numpy(),
-        xy_um=section.xy_um,
-        graph=neighbours(section),
-        colour=mean_colour(section),
-        seed=seed,
+    found: Facts = dict(
+        score_domains(
+            read_domains(done)["domain"].to_numpy(),
+            labels.reindex(section.spots.obs_names).to_numpy(),
+            xy_um=section.xy_um,
+            graph=neighbours(section),
+            colour=mean_colour(section),
+            seed=seed,
+        )
     )
+    metrics = ("ari", "nmi", "coherence")
+    floors = {name: {metric: found[metric][name] for metric in metrics} for name in ("coordinates", "colour")}
+    return found | {metric: found[metric]["score"] for metric in metrics} | {"floors": floors}
 
 
 def neighbours(section: Section) -> Any:
@@ -181,7 +176,8 @@ def mean_colour(section: Section) -> NDArray[np.float64]:
     side = max(1, round(spot_um / section.mpp / downsample))
     smooth = uniform_filter(picture.astype(np.float64), size=(side, side, 0))
     column, row = np.floor(section.xy_px / downsample).astype(np.intp).T
-    return smooth[row.clip(0, smooth.shape[0] - 1), column.clip(0, smooth.shape[1] - 1)]
+    colour: NDArray[np.float64] = smooth[row.clip(0, smooth.shape[0] - 1), column.clip(0, smooth.shape[1] - 1)]
+    return colour
 
 
 def read_domains(folder: Path) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """What a user asks for, in one call each: the public functions behind the command line."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -119,9 +120,8 @@ def verify(folder: Path | str) -> dict[str, Verification]:
 
 def requests_of(path: Path) -> list[Request]:
     """List what there is to read at `path`: the rows of a sample sheet, the slides of a challenge file, or itself."""
-    if _is_sheet(path):
-        return [one for request in read_samplesheet(path) for one in sections_in(request)]
-    return sections_in(Request(path=path))
+    rows = read_samplesheet(path) if _is_sheet(path) else [Request(path=path)]
+    return [request for row in rows for request in _slides(row)]
 
 
 def read_labels(path: Path) -> pd.Series:
@@ -137,6 +137,15 @@ def read_labels(path: Path) -> pd.Series:
 
 def _is_sheet(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
+
+
+def _slides(row: Request) -> list[Request]:
+    """One request per slide where the path holds several and the row names none of them."""
+    try:
+        names = sections_in(row.path) if row.path is not None and row.section is None else []
+    except InputError:  # said again, in its turn, when the section is read
+        names = []
+    return [replace(row, section=name) for name in names] or [row]
 
 
 def _attempt(request: Request, out: Path, config: RunConfig, listen: Listener) -> Outcome:
