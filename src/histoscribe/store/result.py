@@ -111,14 +111,18 @@ class Draft:
         -------
         The manifest.
         """
-        wanted = {file: facts for stage in self.stages.values() for file, facts in stage["files"].items()}
+        wanted = {
+            file: {**facts, "stage": name}
+            for name, stage in self.stages.items()
+            for file, facts in stage["files"].items()
+        }
         # left by stages that this run no longer has
         _unlink(self.folder, [name for name in files_below(self.folder) if name not in wanted and name != _STAGES])
-        stages = {name: {"key": stage["key"], **stage["facts"]} for name, stage in self.stages.items()}
-        keep = {name: {"files": sorted(stage["files"]), "facts": stage["facts"]} for name, stage in self.stages.items()}
-        write_json(self.folder / RECORD, {**record, "stages": stages, "stage_files": keep})
+        stages = {name: {"key": stage["key"], "facts": stage["facts"]} for name, stage in self.stages.items()}
+        write_json(self.folder / RECORD, {**record, "stages": stages})
         (self.folder / _STAGES).unlink()
-        manifest = write_manifest(self.folder, dict(sorted((wanted | {RECORD: describe(self.folder, RECORD)}).items())))
+        wanted[RECORD] = describe(self.folder, RECORD)
+        manifest = write_manifest(self.folder, dict(sorted(wanted.items())))
         self.folder.replace(self.result / _READY)
         flush_folder(self.result)
         _finish_publication(self.result)
@@ -243,13 +247,16 @@ def _published_stage(result: Path, name: str, key: str) -> dict[str, Any] | None
     if not (result / MANIFEST).is_file():
         return None
     try:
-        files, record = read_manifest(result)["files"], read_json(result / RECORD)
+        files, stages = read_manifest(result)["files"], read_json(result / RECORD)["stages"]
     except ResultError:  # a damaged older result is of no use here; `verify` is what reports it
         return None
-    if record["stages"].get(name, {}).get("key") != key:
+    if name not in stages or stages[name]["key"] != key:
         return None
-    kept = record["stage_files"][name]
-    return {"key": key, "facts": kept["facts"], "files": {file: files[file] for file in kept["files"]}}
+    made = {file: facts for file, facts in files.items() if facts.get("stage") == name}
+    return {
+        **stages[name],
+        "files": {f: {"size": facts["size"], "sha256": facts["sha256"]} for f, facts in made.items()},
+    }
 
 
 def _as_described(folder: Path, files: dict[str, Any]) -> bool:
