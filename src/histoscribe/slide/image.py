@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -93,8 +94,17 @@ class SlideImage:
         return len(self.source.shapes)
 
     def downsample(self, level: int) -> float:
-        """How many level-0 pixels one pixel of `level` spans."""
-        return self.width / self.source.shapes[level][1]
+        """How many level-0 pixels one pixel of `level` spans.
+
+        Pyramids are halved by whole factors and the odd last row or column is dropped or kept, so a level of 4,637
+        columns under 9,275 is a half exactly, not 1 / 2.0002. Where no whole factor fits it is the ratio of widths.
+        """
+        rows, columns = self.source.shapes[level]
+        ratio = self.width / columns
+        whole = round(ratio)
+        fits = columns in (self.width // whole, -(-self.width // whole))
+        fits = fits and rows in (self.height // whole, -(-self.height // whole))
+        return float(whole) if fits else ratio
 
     def read(self, x: int, y: int, width: int, height: int, level: int = 0) -> RGB:
         """Read a window that lies inside the picture.
@@ -130,9 +140,9 @@ class SlideImage:
         fitting = [k for k in range(self.n_levels) if self.downsample(k) <= factor]
         level = max(fitting, key=self.downsample)
         rows, columns = self.source.shapes[level]
-        step = max(1, round(factor / self.downsample(level)))
+        step = min(ceil(factor / self.downsample(level) - 1e-6), rows, columns)
         block = max(step, block // step * step)
-        picture = np.empty((rows // step or 1, columns // step or 1, 3), np.uint8)
+        picture = np.empty((rows // step, columns // step, 3), np.uint8)
         for y in range(0, picture.shape[0] * step, block):
             for x in range(0, picture.shape[1] * step, block):
                 height, width = min(block, picture.shape[0] * step - y), min(block, picture.shape[1] * step - x)

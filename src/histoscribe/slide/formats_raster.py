@@ -1,0 +1,150 @@
+"""JPEG and PNG: files that cannot be decoded in windows, so they are decoded once, at the first read."""
+
+import struct
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import InputError
+from histoscribe.slide.image import RGB
+from histoscribe.slide.sources import Samples, check_piece, check_size, damaged, plausible_mpp, refuse_dark_16_bit
+
+# what Pillow and imagecodecs raise on data that they cannot make sense of
+_DECODING = (OSError, SyntaxError, ValueError, RuntimeError, struct.error, IndexError, OverflowError)
+
+_BAND_ROWS = 512
+
+_PNG_SAMPLES: dict[int, Samples] = {
+    1: Samples("grey"),
+    2: Samples("grey", alpha="straight"),
+    3: Samples("rgb"),
+    4: Samples("rgb", alpha="straight"),
+}
+
+
+class RasterSource:
+    """Pixels of a JPEG or PNG file, (height, width, 3) uint8 in memory from the first read on."""
+
+    def __init__(self, path: Path, kind: str, *, size: tuple[int, int], mode: str) -> None:
+        self.path = path
+        self.kind = kind
+        self._size = size
+        self._mode = mode
+        self._pixels: RGB | None = None
+        self._lock = Lock()
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the only level."""
+        return ((self._size[1], self._size[0]),)
+
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> RGB:
+        """Window; the first call decodes the file. Raises InputError where the file is damaged."""
+        with self._lock:
+            if self._pixels is None:
+                self._pixels = self._decode()
+                self._pixels.flags.writeable = False  # windows are views: nobody may change the picture for others
+        return self._pixels[y : y + height, x : x + width]
+
+    def _decode(self) -> RGB:
+        import imagecodecs
+
+        try:
+            stored = self.path.read_bytes()
+            if self.kind == "PNG":
+                pixels = imagecodecs.png_decode(stored)
+            elif self._mode == "CMYK":
+                pixels = _decode_cmyk(stored)
+            else:
+                _require_end(self.path, stored)
+                pixels = imagecodecs.jpeg8_decode(stored)
+        except InputError:
+            raise
+        except _DECODING as error:
+            raise damaged(self.path, self.kind, error) from error
+        if pixels.shape[:2] != self.shapes[0]:
+            raise damaged(self.path, self.kind, f"the header says {self.shapes[0]}, the data hold {pixels.shape[:2]}")
+        return self._to_rgb(pixels if pixels.ndim == 3 else pixels[..., None])
+
+    def _to_rgb(self, pixels: NDArray[Any]) -> RGB:
+        samples = _PNG_SAMPLES[pixels.shape[2]]
+        if pixels.dtype == np.uint16:
+            refuse_dark_16_bit(self.path, int(pixels.max()))
+            samples = Samples(samples.model, 16, samples.alpha)
+        elif samples.model == "rgb" and not samples.alpha:
+            return pixels
+        picture = np.empty((*pixels.shape[:2], 3), np.uint8)
+        for y in range(0, len(pixels), _BAND_ROWS):  # in bands: a wide copy of the whole picture may not fit in memory
+            picture[y : y + _BAND_ROWS] = samples.to_rgb(pixels[y : y + _BAND_ROWS])
+        return picture
+
+
+def open_raster(path: Path, kind: str) -> tuple[RasterSource, dict[str, float]]:
+    """Read the header of a JPEG or PNG file.
+
+    Pixels are used as they are stored. EXIF orientation is not applied, because the coordinates of spots are made with
+    programs that do not apply it either; where they were, preflight's test of the eight flips names it.
+
+    Parameters
+    ----------
+    kind
+        "JPEG" or "PNG", as the file's first bytes say.
+
+    Returns
+    -------
+    The source, and the plausible microns per pixel of its resolution tag.
+
+    Raises
+    ------
+    InputError
+        Where the header is damaged, or the picture too small or too large to be decoded in one piece.
+    """
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+
+    # Made directly: Image.open would apply Pillow's process-wide limit on pixels, which is not ours to change.
+    reader = PngImageFile if kind == "PNG" else JpegImageFile
+    try:
+        with path.open("rb") as file, reader(file) as header:
+            (width, height), mode, dpi = header.size, header.mode, header.info.get("dpi")
+    except _DECODING as error:
+        raise damaged(path, kind, error) from error
+    check_size(path, width, height)
+    check_piece(path, f"the {kind} image", (width, height), stored_bytes=path.stat().st_size)
+    claims = {f"{kind} resolution tag": _mpp_of_dpi(dpi)}
+    return RasterSource(path, kind, size=(width, height), mode=mode), plausible_mpp(claims)
+
+
+def _mpp_of_dpi(dpi: Any) -> float | None:
+    """Microns per pixel from (x, y) dots per inch; None where it is absent or the pixels are not square."""
+    x, y = (float(value) for value in dpi or (0, 0))
+    return 25_400 / x if x > 0 and y > 0 and abs(x / y - 1) <= 0.05 else None
+
+
+def _require_end(path: Path, stored: bytes) -> None:
+    """Refuse a JPEG that ends before its end marker, which decoders fill with grey without a word.
+
+    Inside compressed data a byte 0xFF is never followed by 0xD9 or 0xDA, so after the last start of a scan the next
+    0xFFD9 is the end of the image.
+    """
+    scan = stored.rfind(b"\xff\xda")
+    if scan < 0 or stored.find(b"\xff\xd9", scan) < 0:
+        raise damaged(path, "JPEG", f"the file ends after {len(stored):,} bytes, before its end marker")
+
+
+def _decode_cmyk(stored: bytes) -> RGB:
+    """Decode a CMYK or YCCK JPEG; Pillow knows Adobe's inverted inks and refuses cut files."""
+    from io import BytesIO
+
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    with JpegImageFile(BytesIO(stored)) as image:
+        image.load()
+        picture = np.empty((image.height, image.width, 3), np.uint8)
+        for y in range(0, image.height, _BAND_ROWS):
+            band = image.crop((0, y, image.width, min(image.height, y + _BAND_ROWS)))
+            picture[y : y + _BAND_ROWS] = np.asarray(band.convert("RGB"))
+    return picture

@@ -1,0 +1,310 @@
+"""TIFF, BigTIFF and OME-TIFF: windows of tiled, striped, planar and uncompressed pictures, and their pyramids.
+
+Only the strips or tiles under a window are read and decoded. The file is opened for each read, so that an image holds
+no descriptor and any number of threads may read it.
+"""
+
+import re
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import InputError, listing
+from histoscribe.slide.formats_tiff_tags import channel_names, ome_pixels, significant_bits, tiff_mpp
+from histoscribe.slide.image import RGB
+from histoscribe.slide.sources import (
+    COPY_AGAIN,
+    MIN_SIDE_PX,
+    SAVE_RGB,
+    BoundedCache,
+    Samples,
+    check_piece,
+    check_size,
+    damaged,
+    refuse_dark_16_bit,
+)
+
+# what tifffile and imagecodecs raise on data that they cannot make sense of
+_DECODING = (OSError, ValueError, RuntimeError, struct.error, LookupError, TypeError, ArithmeticError, AttributeError)
+
+_CACHE_BYTES = 256 * 2**20
+# Readers walk a picture in bands of blocks; strips run over its whole width, so the cache must hold a band of them.
+_BAND_ROWS = 2560
+
+_JPEG = (6, 7)
+_MODELS = {0: "inverted", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
+_ALPHA = {1: "premultiplied", 2: "straight"}
+_DYES = re.compile(r"dapi|hoechst|fitc|tritc|cy[357]|alexa|[gry]fp|texas|opal|af\d{3}|cd\d+|dna|draq", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Level:
+    """One resolution: whole pictures or colour planes, each cut into strips or tiles."""
+
+    shape: tuple[int, int]
+    planes: Sequence[Any]  # tifffile pages: one, or one per colour
+    page: Any  # the page that describes them all
+    piece: tuple[int, int]  # (rows, columns) of one strip or tile
+    mapped: tuple[int, np.dtype[Any], tuple[int, ...], bool] | None  # offset, dtype, shape, planar: stored as it is
+
+
+class TiffSource:
+    """Pixels of a TIFF file, window by window."""
+
+    def __init__(self, path: Path, levels: list[_Level], samples: Samples) -> None:
+        self.path = path
+        self._levels = levels
+        self._samples = samples
+        band = max(0 if level.page.is_tiled else _BAND_ROWS * level.shape[1] * 3 for level in levels)
+        self._cache = BoundedCache(max(_CACHE_BYTES, band))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every level."""
+        return tuple(level.shape for level in self._levels)
+
+    def read(self, x: int, y: int, width: int, height: int, level: int) -> RGB:
+        """Window of a level; raises InputError where the file is damaged under it."""
+        return self._samples.to_rgb(self._stored(x, y, width, height, level))
+
+    def brightest(self) -> int:
+        """Largest stored value in 25 small windows spread over the coarsest level."""
+        level = len(self._levels) - 1
+        rows, columns = self._levels[level].shape
+        side = min(64, rows, columns)
+        corners = [(round((columns - side) * i / 4), round((rows - side) * j / 4)) for i in range(5) for j in range(5)]
+        return max(int(self._stored(x, y, side, side, level).max()) for x, y in corners)
+
+    def _stored(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[Any]:
+        """Return the samples as they are stored, (height, width, s)."""
+        try:
+            if self._levels[level].mapped:
+                return _read_mapped(self.path, self._levels[level].mapped, x, y, width, height)
+            with self.path.open("rb") as file:
+                return self._read_pieces(file, x, y, width, height, level)
+        except InputError:
+            raise
+        except _DECODING as error:
+            raise damaged(self.path, "TIFF", error) from error
+
+    def _read_pieces(self, file: Any, x: int, y: int, width: int, height: int, level: int) -> NDArray[Any]:
+        at = self._levels[level]
+        rows, columns = at.piece
+        across, down = -(-at.shape[1] // columns), -(-at.shape[0] // rows)
+        n_separate = at.page.shaped[0] if len(at.planes) == 1 else len(at.planes)
+        n_samples = n_separate * at.page.shaped[4]
+        window = np.empty((height, width, n_samples), at.page.dtype.newbyteorder("="))
+        for separate in range(n_separate):
+            plane = separate if len(at.planes) > 1 else 0
+            offset = separate * across * down if len(at.planes) == 1 else 0
+            first = separate * at.page.shaped[4]
+            for row in range(y // rows, -(-(y + height) // rows)):
+                for column in range(x // columns, -(-(x + width) // columns)):
+                    piece = self._piece(file, level, plane, offset + row * across + column)  # (rows, columns, s)
+                    top, left = row * rows, column * columns
+                    y0, y1 = max(y, top), min(y + height, top + rows)
+                    x0, x1 = max(x, left), min(x + width, left + columns)
+                    window[y0 - y : y1 - y, x0 - x : x1 - x, first : first + piece.shape[2]] = piece[
+                        y0 - top : y1 - top, x0 - left : x1 - left
+                    ]
+        return window
+
+    def _piece(self, file: Any, level: int, plane: int, index: int) -> NDArray[Any]:
+        """One decoded strip or tile, from the cache or the file."""
+        key = (level, plane, index)
+        piece = self._cache.get(key)
+        if piece is None:
+            at = self._levels[level]
+            frame = at.planes[plane]
+            file.seek(frame.dataoffsets[index])
+            data = file.read(frame.databytecounts[index])
+            if at.page.compression in _JPEG and b"\xff\xd9" not in data[-64:]:
+                # decoders fill what is missing with grey without a word
+                raise damaged(self.path, "TIFF", f"piece {index:,} ends before its JPEG end marker")
+            decoded = at.page.decode(data, index, jpegtables=frame.jpegtables, jpegheader=at.page.jpegheader)[0]
+            piece = decoded[0]  # (1, rows, columns, s) -> (rows, columns, s)
+            self._cache.put(key, piece)
+        return piece
+
+
+def open_tiff(path: Path) -> tuple[TiffSource, dict[str, float]]:
+    """Read the directories of a TIFF file.
+
+    Of several pictures in one file the largest is the section's. A (3, height, width) picture is taken as red, green
+    and blue, unless its channels are named after dyes. Values of 16 bits are scaled by the range that the file declares
+    (OME SignificantBits, BitsPerSample, MaxSampleValue), else by 65,535 if the picture reaches that far.
+
+    Returns
+    -------
+    The source, and the plausible microns per pixel by source.
+
+    Raises
+    ------
+    InputError
+        Where the file is cut, or holds something else than one colour picture of integers.
+    """
+    from tifffile import TiffFile
+
+    try:
+        with TiffFile(path) as tif:
+            return _open(path, tif)
+    except InputError:
+        raise
+    except _DECODING as error:
+        raise damaged(path, "TIFF", error) from error
+
+
+def _open(path: Path, tif: Any) -> tuple[TiffSource, dict[str, float]]:
+    pictures = [series for series in tif.series if {"Y", "X"} <= set(series.axes)]
+    if not pictures:
+        raise damaged(path, "TIFF", "no picture in it")
+    main = max(pictures, key=lambda series: _size(series)[0] * _size(series)[1])
+    height, width = _size(main)
+    check_size(path, width, height)
+    pixels = ome_pixels(tif, width=width, height=height)
+    page = main.keyframe
+    _refuse_stack(path, main, channel_names(pixels))
+    samples = _samples(path, page, colours=_n_planes(main), bits=significant_bits(page, pixels) or 16)
+    levels = [_level(path, tif, series) for series in _pyramid(main)]
+    source = TiffSource(path, levels, samples)
+    if samples.bits > 8 and significant_bits(page, pixels) is None:
+        refuse_dark_16_bit(path, source.brightest())
+    return source, tiff_mpp(tif, page, pixels)
+
+
+def _axes(series: Any) -> dict[str, int]:
+    """Axes and sizes of a series, in order, without those of size 1: {"Y": 900, "X": 1000, "S": 3}."""
+    return {axis: int(n) for axis, n in zip(series.axes, series.shape, strict=True) if n > 1 or axis in "YX"}
+
+
+def _size(series: Any) -> tuple[int, int]:
+    """(height, width) of a series."""
+    return _axes(series)["Y"], _axes(series)["X"]
+
+
+def _n_planes(series: Any) -> int:
+    """How many grey pages make one colour picture; 1 where a page holds the colours."""
+    first, *rest = _axes(series).items()
+    return first[1] if first[0] in "CQ" and [axis for axis, _ in rest] == ["Y", "X"] else 1
+
+
+def _refuse_stack(path: Path, series: Any, names: list[str]) -> None:
+    """Refuse stacks, time series and fluorescence."""
+    sizes = {axis: n for axis, n in _axes(series).items() if axis not in "YXS"}
+    colours = _n_planes(series) == 3 and not any(map(_DYES.search, names))
+    if sizes and not colours:
+        kinds = {"Z": "focal planes", "T": "time points", "C": "channels", "Q": "planes", "I": "pictures of one size"}
+        raise InputError(
+            "this TIFF is a stack or has separate channels, not one colour picture",
+            where=path,
+            expected="one H&E picture: red, green and blue",
+            found=", ".join(f"{n} {kinds.get(axis, f'planes ({axis})')}" for axis, n in sizes.items())
+            + (f": {listing(names)}" if names else ""),
+            mend=f"choose the H&E plane and {SAVE_RGB}; fluorescence is not read",
+        )
+
+
+def _samples(path: Path, page: Any, *, colours: int, bits: int) -> Samples:
+    """How the page's numbers make colours; refuses what is no 8- or 16-bit colour picture."""
+    n = colours * int(page.samplesperpixel)
+    found = f"{n} samples per pixel of type {page.dtype}, photometric {getattr(page.photometric, 'name', 'unknown')}"
+    refusal = InputError(
+        "the values of this TIFF cannot be shown as H&E",
+        where=path,
+        expected="1 to 4 samples per pixel (grey, RGB, RGB with transparency, CMYK, palette) of 8 or 16 bits, unsigned",
+        found=found,
+        mend=SAVE_RGB,
+    )
+    model = _MODELS.get(int(page.photometric))
+    ycbcr_undecoded = int(page.photometric) == 6 and page.compression not in _JPEG
+    if model is None or ycbcr_undecoded or page.dtype not in (np.uint8, np.uint16) or page.bitspersample < 8:
+        raise refusal
+    if model in ("grey", "inverted") and n in (3, 4):
+        model = "rgb"
+    needed = {"rgb": 3, "cmyk": 4}.get(model, 1)
+    extra = [int(kind) for kind in page.extrasamples]
+    alpha = _ALPHA.get(extra[0]) if n == needed + 1 and len(extra) == 1 else None
+    if n != needed + (alpha is not None) or (model == "palette" and (page.dtype != np.uint8 or page.colormap is None)):
+        raise refusal
+    palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8) if model == "palette" else None  # (256, 3)
+    return Samples(model, 8 if page.dtype == np.uint8 else bits, alpha, palette)  # type: ignore[arg-type]
+
+
+def _pyramid(main: Any) -> list[Any]:
+    """Levels of a picture, the largest first, without those that are no smaller copy of it."""
+    height, width = _size(main)
+    levels = [main]
+    for series in main.levels[1:]:
+        rows, columns = _size(series)
+        scale = width / columns
+        same = list(_axes(series)) == list(_axes(main)) and series.dtype == main.dtype
+        same = same and series.keyframe.samplesperpixel == main.keyframe.samplesperpixel
+        smaller = min(rows, columns) >= MIN_SIDE_PX and columns < _size(levels[-1])[1]
+        if same and smaller and abs(rows * scale - height) <= 2 * scale:
+            levels.append(series)
+    return levels
+
+
+def _level(path: Path, tif: Any, series: Any) -> _Level:
+    page, shape = series.keyframe, _size(series)
+    n_planes, length = _n_planes(series), tif.filehandle.size
+    if series.dataoffset is not None and page.imagedepth == 1:
+        if series.dataoffset + series.nbytes > length:
+            raise damaged(path, "TIFF", f"{length:,} bytes; the picture ends at {series.dataoffset + series.nbytes:,}")
+        dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)
+        axes = _axes(series)
+        mapped = (int(series.dataoffset), dtype, tuple(axes.values()), next(reversed(axes)) == "X")
+        return _Level(shape, [page], page, shape, mapped)
+    planes = [series[i] for i in range(n_planes)]
+    if any(plane is None or plane.parent is not tif for plane in planes) or page.imagedepth != 1:
+        raise InputError(
+            "parts of this TIFF lie in other files, or it is a volume",
+            where=path,
+            expected="one file with one colour picture",
+            found=f"axes {series.axes}, shape {series.shape}",
+            mend=SAVE_RGB,
+        )
+    piece = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, shape[0]), shape[1])
+    for plane in planes:
+        _check_pieces(path, plane, page, piece, length)
+    page.init_decode()
+    return _Level(shape, planes, page, piece, None)
+
+
+def _check_pieces(path: Path, plane: Any, page: Any, piece: tuple[int, int], length: int) -> None:
+    """Refuse, from the directory alone, files that are cut, unfinished or bombs."""
+    offsets, counts = np.asarray(plane.dataoffsets, np.int64), np.asarray(plane.databytecounts, np.int64)
+    n_separate, _, height, width, _ = page.shaped
+    expected = n_separate * -(-height // piece[0]) * -(-width // piece[1])
+    if len(offsets) != expected or len(counts) != expected:
+        raise damaged(path, "TIFF", f"{len(offsets):,} of {expected:,} strips or tiles are listed")
+    if (counts == 0).any():
+        raise InputError(
+            "the TIFF was not written to its end",
+            where=path,
+            expected=f"{expected:,} strips or tiles with data",
+            found=f"{int((counts == 0).sum()):,} of them empty",
+            mend=COPY_AGAIN,
+        )
+    end = int((offsets + counts).max())
+    if end > length:
+        raise damaged(path, "TIFF", f"{length:,} bytes; the pixels end at {end:,}")
+    kind = "one tile of the TIFF" if page.is_tiled else "one strip of the TIFF"
+    check_piece(path, kind, (piece[1], piece[0]), stored_bytes=int(counts.max()))
+
+
+def _read_mapped(path: Path, mapped: Any, x: int, y: int, width: int, height: int) -> NDArray[Any]:
+    """Window of an uncompressed picture; mapped for this read only, so that pages read do not pile up in memory."""
+    offset, dtype, shape, planar = mapped
+    array = np.memmap(path, dtype, "r", offset, shape)
+    if planar and len(shape) == 3:  # (s, h, w)
+        window = np.moveaxis(array[:, y : y + height, x : x + width], 0, 2)
+    else:
+        window = array[y : y + height, x : x + width]
+        window = window if window.ndim == 3 else window[..., None]
+    return np.array(window, dtype.newbyteorder("="), order="C")
