@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from histoscribe.encoders import Card, build_encoder, load_card, load_embedding
+from histoscribe.errors import ConfigError
 from histoscribe.io import read
 from histoscribe.io.preflight import preflight
 from histoscribe.io.reading import Reading, Request
@@ -15,6 +16,7 @@ from histoscribe.run.config import RunConfig
 from histoscribe.run.events import Listener
 from histoscribe.run.identity import code_fingerprint, input_record, versions
 from histoscribe.run.stages import Prepared
+from histoscribe.run.stain import StainedEncoder, fitted_normaliser
 from histoscribe.section import Section
 from histoscribe.slide.align import apply_alignment, estimate_shift
 from histoscribe.slide.tissue import tissue_mask
@@ -57,6 +59,12 @@ def prepare(request: Request, config: RunConfig) -> Prepared:
     """
     reading = read(request)
     section, notes = reading.section, list(reading.notes)
+    if config.n_domains is not None and config.n_domains > section.spots.n_obs:
+        raise ConfigError(
+            f"{config.n_domains:,} domains cannot be made of {section.spots.n_obs:,} spots",
+            where=f"section {section.name!r}",
+            mend="ask for fewer domains with --n-domains",
+        )
     mask = tissue_mask(section.require_image())
     found = preflight(reading, mask=mask)
     found.raise_if_refused()
@@ -75,53 +83,65 @@ def run_section(
     ----------
     labels
         Known domains by barcode, to score the result against; they never take part in making it.
+
+    Raises
+    ------
+    HistoscribeError
+        Where the input, the encoder or the result folder is refused.
     """
     listen({"event": "stage", "stage": "read", "state": "started"})
     prepared = prepare(request, config)
     card = load_card(config.encoder)
     encoder = build_encoder(card, device=config.device, precision=config.precision)
-    identity = _identity(card)
+    normaliser = fitted_normaliser(prepared.section, config)
+    if normaliser is not None:
+        encoder = StainedEncoder(encoder, normaliser)
+    record = _record(prepared, card, config)
+    embedding_settings = {
+        **{name: record["configuration"][name] for name in ("tile_um", "precision", "device")},
+        "card": record["encoder"],
+        "stain": normaliser.to_dict() if normaliser else None,
+    }
+    domain_settings = {name: record["configuration"][name] for name in ("method", "n_domains", "weights", "seed")}
     with writing_result(out) as draft:
-        job = _Job(draft, prepared, config, listen)
-        job.do("check", {}, lambda aside: stages.check_stage(aside, prepared))
+        here, job = draft.folder, _Job(draft, prepared, config, listen)
+        job.do("check", {}, lambda to: stages.check_stage(to, prepared))
         job.do(
             "embed",
-            {"card": identity, "tile_um": config.tile_um, "precision": config.precision, "device": config.device},
-            lambda aside: stages.embed_stage(aside, prepared, encoder, config, job.progress),
+            embedding_settings,
+            lambda to: stages.embed_stage(to, prepared, encoder, config, job.progress),
             resumable=True,
         )
-        embedding = load_embedding(draft.folder / stages.EMBEDDING)
-        job.do(
-            "domains",
-            {"method": config.method, "n": config.n_domains, "weights": config.weights, "seed": config.seed},
-            lambda aside: stages.domains_stage(aside, prepared, embedding, config),
-        )
-        job.do("section", {}, lambda aside: stages.section_stage(aside, draft.folder, prepared, embedding))
-        record = {
-            "versions": versions(),
-            "code": code_fingerprint(),
-            "configuration": config.to_dict(),
-            "seed": config.seed,
-            "encoder": identity,
-            "inputs": prepared.inputs["files"],
-        }
+        features = load_embedding(here / stages.EMBEDDING)
+        found = job.do("domains", domain_settings, lambda to: stages.domains_stage(to, prepared, features, config))
+        job.do("section", {}, lambda to: stages.section_stage(to, here, prepared, features))
         if labels is not None:
-            record["scores"] = stages.score(draft.folder, prepared, labels, config.seed)
-        told = {"record": fingerprint(record)}
-        job.do("report", told, lambda aside: stages.report_stage(aside, draft.folder, prepared, embedding, record))
-        draft.publish({**record, "section": prepared.section.name, "input": prepared.inputs})
-        n_domains = int(draft.stages["domains"]["facts"]["n_domains"])
-    return Outcome(
-        prepared.section.name, "done", "", out, prepared.section.spots.n_obs, n_domains, record.get("scores")
-    )
+            record["scores"] = stages.score(here, prepared, labels, config.seed)
+        job.do("report", record, lambda to: stages.report_stage(to, here, prepared, features, record))
+        draft.publish(record)
+    name, n_spots = prepared.section.name, prepared.section.spots.n_obs
+    return Outcome(name, "done", "", out, n_spots, found.facts["n_domains"], record.get("scores"))
 
 
-def _identity(card: Card) -> dict[str, Any]:
-    """Give all that the card says, with the hash of a local file that it names without one."""
-    facts = card.to_dict()
+def _record(prepared: Prepared, card: Card, config: RunConfig) -> dict[str, Any]:
+    """Describe the run for run.json and the report: nothing of it tells the time or a path of this computer."""
+    encoder = card.to_dict()
     if card.file is not None and not card.sha256:
-        facts["sha256"] = sha256_file(card.file)
-    return facts
+        encoder["sha256"] = sha256_file(card.file)
+    settings = config.to_dict() | {"encoder": card.name}
+    if config.stain_reference is not None:
+        settings["stain_reference"] = Path(config.stain_reference).name
+    return {
+        "section": prepared.section.name,
+        "versions": versions(),
+        "code": code_fingerprint(),
+        "configuration": settings,
+        "seed": config.seed,
+        "encoder": encoder,
+        "format": prepared.inputs["format"],
+        "told": prepared.inputs["told"],
+        "inputs": prepared.inputs["files"],
+    }
 
 
 class _Job:
