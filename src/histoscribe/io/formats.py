@@ -1,0 +1,168 @@
+"""The registry of formats: which reader a path or a set of loose files is for, and reading with it."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.io.reading import Format, Reading, Request
+from histoscribe.io.tables import contents, missing
+from histoscribe.registry import Registry
+from histoscribe.section import Section
+
+FORMATS: Registry[Format] = Registry(
+    "format",
+    group="histoscribe.formats",
+    builtin={
+        "visium": "histoscribe.io.visium:FORMAT",
+        "visium_hd": "histoscribe.io.visium_hd:FORMAT",
+        "st": "histoscribe.io.st:FORMAT",
+        "challenge_h5": "histoscribe.io.challenge_h5:FORMAT",
+        "anndata": "histoscribe.io.anndata:FORMAT",
+        "spatialdata": "histoscribe.io.spatialdata:FORMAT",
+        "generic": "histoscribe.io.generic:FORMAT",
+    },
+)
+
+_PATHS = ("path", "image", "counts", "spots")
+_OBJECTS = {".pkl", ".pickle", ".npy", ".npz", ".joblib", ".rds", ".rda", ".rdata"}
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Which format a path is of, and what shows it."""
+
+    format: str
+    why: str
+
+
+def detect(source: str | Path | Request) -> Detection:
+    """Find the format of a path or of loose files.
+
+    Raises
+    ------
+    InputError
+        Where the path is missing, of no known format, or of several.
+    """
+    request = as_request(source)
+    if request.path is None:
+        return _detect_loose(request)
+    path = request.path
+    if not path.exists():
+        raise missing(path)
+    found = [Detection(name, why) for name in FORMATS.names() if (why := FORMATS.get(name).recognise(path))]
+    if len(found) > 1:
+        raise InputError(
+            "this could be of several formats",
+            where=path,
+            found="; ".join(f"{one.format}: {one.why}" for one in found),
+            mend="give format",
+        )
+    if not found:
+        raise _unknown(path)
+    return found[0]
+
+
+def _detect_loose(request: Request) -> Detection:
+    from histoscribe.io.spaceranger import POSITIONS
+    from histoscribe.io.st import is_spot_table
+
+    if request.spots is None:
+        given = [name for name in ("image", "counts") if getattr(request, name) is not None]
+        raise InputError(
+            "there is nothing to read spots from",
+            where=request.image or request.counts,
+            expected="path of a vendor folder, or spots (barcode, x, y) beside image and counts",
+            found=f"only {listing(given)}",
+            mend="give path or spots",
+        )
+    if not request.spots.exists():
+        raise missing(request.spots)
+    if is_spot_table(request.spots):
+        return Detection("st", f"{request.spots.name} has lattice and pixel coordinates")
+    if POSITIONS.fullmatch(request.spots.name):
+        return Detection("visium", f"{request.spots.name} is named as Space Ranger names it")
+    return Detection("generic", "loose files")
+
+
+def _unknown(path: Path) -> InputError:
+    mend = "give a vendor folder, an h5ad, a SpatialData zarr, or image, spots and counts in a sample sheet"
+    if path.is_dir():
+        return InputError(
+            "no section of a known format lies in this folder",
+            where=path,
+            expected="for example spatial/tissue_positions.csv, binned_outputs, or *_selection.tsv",
+            found=contents(path),
+            mend=mend,
+        )
+    if path.suffix.lower() in _OBJECTS:
+        return InputError(
+            "pickled, NumPy and R objects are not read: they can run foreign code or belong to another program",
+            where=path,
+            mend="write it as h5ad",
+        )
+    if path.suffix.lower() in {".h5", ".hdf5"}:
+        mend = "a 10x matrix holds no coordinates: give the folder it lies in, or spots beside it"
+    if path.suffix.lower() == ".csv":
+        mend = "a sample sheet is read by read_samplesheet; for a table of spots give spots, image and counts"
+    return InputError("this file is of no known format", where=path, found=f"{path.stat().st_size:,} bytes", mend=mend)
+
+
+def as_request(source: str | Path | Request, **options: Any) -> Request:
+    """Make a request of a path and options; strings become paths where paths are meant.
+
+    Raises
+    ------
+    ConfigError
+        Where an option is unknown.
+    """
+    known = [field.name for field in fields(Request)]
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"there is no option {name!r} for reading", mend=nearest(name, known))
+    request = source if isinstance(source, Request) else Request(path=Path(source))
+    request = replace(request, **options)
+    paths = {name: Path(value).expanduser() for name in _PATHS if (value := getattr(request, name)) is not None}
+    scale = {"scale": str(request.scale)} if request.scale is not None else {}  # a factor may be given as a number
+    return replace(request, **cast("dict[str, Any]", paths | scale))
+
+
+def read(source: str | Path | Request, **options: Any) -> Reading:
+    """Read one section with all that its files say of themselves.
+
+    Parameters
+    ----------
+    source
+        A vendor folder, a file that carries everything, or a request with loose files.
+    options
+        Fields of Request: section, patient, format, image, counts, spots, mpp, scale, bin_um.
+
+    Raises
+    ------
+    InputError
+        Where the files are missing, damaged, of no known format, or do not fit each other.
+    ConfigError
+        Where an option is unknown or cannot be obeyed.
+    """
+    request = as_request(source, **options)
+    name = request.format or detect(request).format
+    return FORMATS.get(name).read(request)
+
+
+def read_section(source: str | Path | Request, **options: Any) -> Section:
+    """Read one section; as `read`, without the evidence."""
+    return read(source, **options).section
+
+
+def sections_in(source: str | Path) -> list[str]:
+    """Names of the sections that one path holds, to be given as `section`; empty where it holds just one.
+
+    Raises
+    ------
+    InputError
+        Where the path is missing, damaged or of no known format.
+    """
+    path = Path(source).expanduser()
+    sections = getattr(FORMATS.get(detect(path).format), "sections", None)
+    names: list[str] = sections(path) if sections is not None else []
+    return names if len(names) > 1 else []

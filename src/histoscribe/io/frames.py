@@ -1,0 +1,129 @@
+"""Which frame a picture is in: the vendor's full-resolution pixels, or those times a scale factor."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import ConfigError, InputError, listing
+from histoscribe.slide.image import SlideImage
+
+_TOLERANCE = 0.005  # a picture scaled to 600 pixels is rounded by up to 1 in 600
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture's frame: its name, the factor from full-resolution pixels to its own, and what showed it."""
+
+    name: str
+    factor: float
+    why: str
+
+
+def stated_frame(scale: str, scales: Mapping[str, float], where: Path | None) -> Frame:
+    """Frame that the user states: "fullres", "hires", "lowres", a factor "0.2876", or two widths "2000/6954".
+
+    Parameters
+    ----------
+    scale
+        What the user wrote.
+    scales
+        Factors by name that the vendor's files hold.
+    where
+        The picture, for messages.
+
+    Raises
+    ------
+    ConfigError
+        Where it is none of these, or the vendor's files hold no such factor.
+    """
+    name = scale.strip().lower()
+    if name == "fullres":
+        return Frame("fullres", 1.0, "stated by the user")
+    if name in scales:
+        return Frame(name, scales[name], "stated by the user")
+    if name in {"hires", "lowres"}:
+        raise ConfigError(
+            f"scale {scale!r} was asked for, but no scale factor of that name is known",
+            where=where,
+            expected=f"tissue_{name}_scalef in scalefactors_json.json",
+            found=f"factors: {listing(scales)}",
+            mend="give the factor itself: the picture's width over the width of the full-resolution image",
+        )
+    number = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)(?:\s*/\s*([0-9.]+))?", name)
+    try:
+        factor = float(number[1]) / float(number[2] or 1) if number else 0.0
+    except (ValueError, ZeroDivisionError):
+        factor = 0.0
+    if not (np.isfinite(factor) and 1e-4 < factor < 1e4):
+        raise ConfigError(
+            f"the scale {scale!r} is not understood",
+            where=where,
+            expected='fullres, hires, lowres, a factor such as 0.2876, or two widths such as "2000/6954"',
+        )
+    return Frame("stated", factor, f"a factor of {factor:.6g} stated by the user")
+
+
+def find_frame(
+    image: SlideImage,
+    scales: Mapping[str, float],
+    xy_px: NDArray[np.float64],
+    *,
+    full_size_px: tuple[float, float] | None = None,
+) -> Frame:
+    """Find the frame of a picture whose frame nobody stated.
+
+    The picture's name decides, then its size against the known full size, then where the spots fit.
+
+    Parameters
+    ----------
+    image
+        The picture.
+    scales
+        Factors by name that the vendor's files hold.
+    xy_px
+        Centres of the spots in full-resolution pixels, (n, 2).
+    full_size_px
+        Width and height of the full-resolution image, where another picture tells it.
+    """
+    factors = {"fullres": 1.0, **scales}
+    stem = image.path.name.lower() if image.path else ""
+    for name in ("hires", "lowres"):
+        if f"tissue_{name}" in stem and name in scales:
+            return Frame(name, scales[name], f"by its name, {image.path.name if image.path else ''}")
+    if full_size_px is not None:
+        for name, factor in factors.items():
+            if fits_size(image, full_size_px, factor):
+                return Frame(name, factor, f"by its size, {image.width} x {image.height} pixels")
+    for name, factor in sorted(factors.items(), key=lambda item: -item[1]):
+        if inside(xy_px * factor, image.shape) >= 0.99:
+            return Frame(name, factor, "the largest frame in which the spots lie inside the image")
+    return Frame("fullres", 1.0, "assumed: the spots fit the image in no known frame")
+
+
+def fits_size(image: SlideImage, full_size_px: tuple[float, float], factor: float) -> bool:
+    """Whether a picture has the size that the full-resolution image has after scaling by `factor`."""
+    sides = zip((image.width, image.height), full_size_px, strict=True)
+    return all(abs(side - full * factor) <= max(1.5, _TOLERANCE * side) for side, full in sides)
+
+
+def inside(xy_px: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """Share of the points, (n, 2), that lie inside a picture of this height and width."""
+    if not len(xy_px):
+        return 1.0
+    return float(np.mean((xy_px >= 0).all(axis=1) & (xy_px < (shape[1], shape[0])).all(axis=1)))
+
+
+def open_picture(path: Path) -> SlideImage:
+    """Open a picture lazily; raises InputError where it is missing or no picture."""
+    from histoscribe.io.tables import missing
+    from histoscribe.slide.open import open_image
+
+    if not path.exists():
+        raise missing(path)
+    if path.is_dir() and path.suffix != ".zarr":
+        raise InputError("a picture was expected, this is a folder", where=path)
+    return open_image(path)

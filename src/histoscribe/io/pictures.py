@@ -1,0 +1,144 @@
+"""Choosing a Space Ranger section's picture: the one given, a full-resolution image beside it, hires, lowres."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import InputError, listing
+from histoscribe.io.frames import Frame, find_frame, fits_size, open_picture, stated_frame
+from histoscribe.io.reading import Request
+from histoscribe.io.spaceranger import Folder, find, one
+from histoscribe.io.tables import contents
+from histoscribe.slide.image import SlideImage
+
+_PICTURE = re.compile(r".*\.(tif|tiff|btf|jpg|jpeg|svs|ndpi)", re.IGNORECASE)
+# pictures that Space Ranger draws for people, with spots or frames in them, or that are of another instrument
+_NOT_TISSUE = re.compile(
+    r"tissue_(hires|lowres)_image|detected_tissue|aligned_|fiducial|cytassist|mask|thumb|label|macro"
+)
+
+
+def named(name: str) -> re.Pattern[str]:
+    """Pattern of the file names of Space Ranger's picture `name`, "hires" or "lowres"."""
+    return re.compile(rf".*?tissue_{name}_image\.(png|jpg|jpeg|tif|tiff)", re.IGNORECASE)
+
+
+def choose_picture(
+    request: Request, folder: Folder, scales: Mapping[str, float], xy_px: NDArray[np.float64]
+) -> tuple[SlideImage | None, Frame, list[str]]:
+    """Open the section's picture and say which frame it is in.
+
+    Parameters
+    ----------
+    request
+        Its `image` and `scale` are obeyed where given.
+    folder
+        Where to look otherwise.
+    scales
+        Factors from full-resolution pixels, by name.
+    xy_px
+        Centres of the spots on tissue in full-resolution pixels, (n, 2).
+
+    Returns
+    -------
+    The picture or None, its frame, and notes for the user.
+
+    Raises
+    ------
+    InputError
+        Where a picture is damaged, two of one kind lie together, or no scale factor tells its frame.
+    """
+    beside = {name: path for name in ("hires", "lowres") if (path := _find_named(folder, name)) is not None}
+    if request.image is not None:
+        image = open_picture(request.image)
+        if request.scale is not None:
+            frame = stated_frame(request.scale, scales, request.image)
+        else:
+            frame = find_frame(image, scales, xy_px, full_size_px=_full_size(beside, scales, request.image))
+        return image, frame, [f"image: {request.image.name}, {frame.name} frame ({frame.why})"]
+    if request.scale in {"hires", "lowres"}:
+        return _open_named(str(request.scale), beside, scales, folder)
+    full, notes = _full_resolution(folder, beside, scales)
+    if full is not None and full.path is not None:
+        return full, Frame("fullres", 1.0, "beside the folder"), [*notes, f"image: {full.path.name}, full resolution"]
+    if request.scale is not None:
+        raise InputError(
+            f"no {request.scale} image was found in the folder",
+            where=folder.base,
+            found=f"{contents(folder.base)}; {folder.spatial.name} holds: {contents(folder.spatial)}",
+            mend="give the image beside the folder, for example in the column `image` of a sample sheet",
+        )
+    for name in beside:
+        picture, frame, more = _open_named(name, beside, scales, folder)
+        return picture, frame, notes + more
+    return None, Frame("fullres", 1.0, "no picture"), notes
+
+
+def _find_named(folder: Folder, name: str) -> Path | None:
+    for place in dict.fromkeys((folder.spatial, folder.base, *folder.above, *(p / "spatial" for p in folder.above))):
+        path = one(find(place, named(name)), f"{name} pictures")
+        if path is not None:
+            return path
+    return None
+
+
+def _open_named(
+    name: str, beside: Mapping[str, Path], scales: Mapping[str, float], folder: Folder
+) -> tuple[SlideImage, Frame, list[str]]:
+    if name not in beside:
+        raise InputError(
+            f"there is no {name} picture", where=folder.spatial, found=contents(folder.spatial), mend="give the image"
+        )
+    if name not in scales:
+        raise InputError(
+            f"no scale factor tells where the spots lie in {beside[name].name}",
+            where=folder.spatial,
+            expected=f"tissue_{name}_scalef in scalefactors_json.json",
+            found=f"factors: {listing(scales)}; files: {contents(folder.spatial)}",
+            mend="copy scalefactors_json.json from the run's outs/spatial folder, or give image and scale",
+        )
+    image = open_picture(beside[name])
+    note = f"image: {beside[name].name}, the {name} picture; no full-resolution image was given"
+    return image, Frame(name, scales[name], "by its name"), [note]
+
+
+def _full_size(beside: Mapping[str, Path], scales: Mapping[str, float], given: Path) -> tuple[float, float] | None:
+    """Width and height of the full-resolution image, told by a smaller picture of it and its scale factor."""
+    for name, path in beside.items():
+        if name in scales and path.resolve() != given.resolve():
+            small = open_picture(path)
+            return small.width / scales[name], small.height / scales[name]
+    return None
+
+
+def _full_resolution(
+    folder: Folder, beside: Mapping[str, Path], scales: Mapping[str, float]
+) -> tuple[SlideImage | None, list[str]]:
+    """Open the full-resolution image that lies beside the matrix, if exactly one picture there can be it."""
+    places = dict.fromkeys((folder.base, *folder.above))
+    paths = [p for place in places for p in find(place, _PICTURE) if not _NOT_TISSUE.search(p.name.lower())]
+    fitting: list[SlideImage] = []
+    notes = []
+    for path in paths:
+        try:
+            image = open_picture(path)
+        except InputError as error:
+            notes.append(f"{path.name} lies beside the section but is no readable picture ({error.problem})")
+            continue
+        size = _full_size(beside, scales, path)
+        if size is None or fits_size(image, size, 1.0):
+            fitting.append(image)
+        else:
+            notes.append(
+                f"{path.name} lies beside the section but is not its full-resolution image: it has {image.width} x "
+                f"{image.height} pixels, the positions are of {size[0]:.0f} x {size[1]:.0f}"
+            )
+    if len(fitting) == 1:
+        return fitting[0], notes
+    if fitting:
+        names = listing(image.path.name for image in fitting if image.path)
+        notes.append(f"several pictures could be the full-resolution image ({names}); give one to use it")
+    return None, notes

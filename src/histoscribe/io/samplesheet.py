@@ -1,0 +1,134 @@
+"""Sample sheets: a csv with one row per section, checked whole before anything is read."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from histoscribe.errors import ConfigError, InputError, nearest
+from histoscribe.io.formats import FORMATS
+from histoscribe.io.frames import stated_frame
+from histoscribe.io.reading import Request
+from histoscribe.io.tables import delimiter, parse_rows, read_text
+
+COLUMNS = ("section", "patient", "format", "path", "image", "counts", "spots", "mpp", "scale", "bin_um")
+_FILES = ("path", "image", "counts", "spots")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_BINS_UM = (2, 8, 16)
+
+
+def read_samplesheet(path: str | Path) -> list[Request]:
+    """Read a sample sheet into one request per row.
+
+    Columns: section, and path or spots; optional patient, format, image, counts, spots, mpp (microns per pixel of the
+    image), scale (fullres, hires, lowres, or the factor from the spots' pixels to the image's, "0.2876" or
+    "2000/6954") and bin_um. Paths are relative to the sheet. Empty cells mean "find out".
+
+    Raises
+    ------
+    InputError
+        Naming everything that is wrong with the sheet at once, with its lines.
+    """
+    path = Path(path)
+    text = read_text(path)
+    rows, lines = parse_rows(path, text, delimiter(text.lstrip("\r\n").partition("\n")[0]))
+    header = [name.strip().lower() for name in rows[0]]
+    problems = _header_problems(header)
+    if problems:
+        raise _refusal(path, problems)
+    requests = []
+    seen: defaultdict[str, list[int]] = defaultdict(list)
+    for row, line in zip(rows[1:], lines[1:], strict=True):
+        if len(row) > len(header):
+            problems.append(f"line {line}: {len(row)} fields, the header has {len(header)}")
+            continue
+        cells = {name: cell.strip() for name, cell in zip(header, row, strict=False)}
+        request, wrong = _request(cells, path.parent)
+        problems += [f"line {line}: {problem}" for problem in wrong]
+        seen[cells.get("section", "").lower()].append(line)
+        if request is not None:
+            requests.append(request)
+    for name, at in seen.items():
+        # folders of results that differ by case alone are one folder on many disks
+        if name and len(at) > 1:
+            problems.append(f"lines {', '.join(map(str, at))}: the section name {name!r} stands more than once")
+    if not requests and not problems:
+        problems.append("there is no row below the header")
+    if problems:
+        raise _refusal(path, problems)
+    return requests
+
+
+def _refusal(path: Path, problems: list[str]) -> InputError:
+    if len(problems) == 1:
+        return InputError(problems[0], where=path)
+    return InputError(f"{len(problems)} problems:\n    " + "\n    ".join(problems), where=path)
+
+
+def _header_problems(header: list[str]) -> list[str]:
+    unknown = [name for name in header if name not in COLUMNS]
+    problems = [f"unknown column {name!r}; {nearest(name, COLUMNS)}" for name in unknown]
+    problems += [f"column {name!r} stands more than once" for name in sorted(set(header)) if header.count(name) > 1]
+    if "section" not in header:
+        problems.append("the column 'section' is missing")
+    if not {"path", "spots"} & set(header):
+        problems.append("there must be a column 'path' (vendor folder or file) or 'spots' (loose files)")
+    return problems
+
+
+def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[str]]:
+    """Return the request of a row, and all that is wrong with it."""
+    wrong = []
+    section = cells.get("section", "")
+    if not _SAFE_NAME.fullmatch(section):
+        wrong.append(
+            f"section {section!r}: a name holds letters, digits, '.', '-', '_' and starts with a letter or digit"
+            if section
+            else "the section has no name"
+        )
+    files = {name: folder / Path(cells[name]).expanduser() for name in _FILES if cells.get(name)}
+    wrong += [f"{name}: there is no {file}" for name, file in files.items() if not file.exists()]
+    if not {"path", "spots"} & set(files):
+        wrong.append("give a path, or spots with image and counts")
+    kind = cells.get("format") or None
+    if kind is not None and kind not in FORMATS.names():
+        wrong.append(f"unknown format {kind!r}; {nearest(kind, FORMATS.names())}")
+    mpp, fault = _number(cells.get("mpp", ""), "mpp")
+    bin_um, bin_fault = _number(cells.get("bin_um", ""), "bin_um")
+    if bin_um is not None and bin_um not in _BINS_UM:
+        bin_fault = f"bin_um {cells['bin_um']!r} is none of 2, 8, 16"
+    wrong += [problem for problem in (fault, bin_fault, _scale_fault(cells.get("scale", ""))) if problem]
+    if wrong:
+        return None, wrong
+    request = Request(
+        path=files.get("path"),
+        section=section,
+        patient=cells.get("patient") or None,
+        format=kind,
+        image=files.get("image"),
+        counts=files.get("counts"),
+        spots=files.get("spots"),
+        mpp=mpp,
+        scale=cells.get("scale") or None,
+        bin_um=None if bin_um is None else int(bin_um),
+    )
+    return request, []
+
+
+def _number(text: str, column: str) -> tuple[float | None, str | None]:
+    if not text:
+        return None, None
+    try:
+        value = float(text)
+    except ValueError:
+        return None, f"{column} {text!r} is not a number"
+    return (value, None) if 0 < value < float("inf") else (None, f"{column} {text!r} is not a positive number")
+
+
+def _scale_fault(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        stated_frame(text, {"hires": 1.0, "lowres": 1.0}, None)
+    except ConfigError as error:
+        return error.problem + (f"; expected {error.expected}" if error.expected else "")
+    return None

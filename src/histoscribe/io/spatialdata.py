@@ -1,0 +1,292 @@
+"""SpatialData stores: histoscribe's own, and those that spatialdata-io and other programs write."""
+
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from histoscribe.errors import InputError, listing
+from histoscribe.io.anndata import counts_of, guess_lattice
+from histoscribe.io.assemble import Parts, add_pitch, assemble
+from histoscribe.io.frames import find_frame, open_picture, stated_frame
+from histoscribe.io.lattice import hd_lattice
+from histoscribe.io.reading import Reading, Request
+from histoscribe.io.tables import contents, missing, require_unique
+from histoscribe.section import TABLE, Section, raster_source
+from histoscribe.slide.image import SlideImage
+
+_METADATA = {"zarr.json", ".zarray", ".zmetadata", ".zgroup", ".zattrs"}
+_PICKLE = re.compile(rb'"(id|name)"\s*:\s*"(numcodecs\.)?pickle"', re.IGNORECASE)
+_BINS = re.compile(r"square_(\d{3})um")
+# spatialdata-io's names, best first; its CytAssist picture is of another instrument
+_SUFFIXES = {"fullres": "_full_image", "hires": "_hires_image", "lowres": "_lowres_image"}
+_FAILURES = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, NotImplementedError)
+
+
+class SpatialDataStore:
+    """Reader of SpatialData zarr stores."""
+
+    name = "spatialdata"
+
+    def recognise(self, path: Path) -> str | None:
+        """Return the reason why `path` is a SpatialData store, or None."""
+        for name in ("zarr.json", ".zattrs"):
+            root = path / name
+            if root.is_file() and b'"spatialdata_attrs"' in root.read_bytes():
+                return f"its {name} names SpatialData"
+        if (path / ".zgroup").is_file() and any((path / name).is_dir() for name in ("tables", "table", "shapes")):
+            return "it is a zarr store with SpatialData's groups"
+        return None
+
+    def read(self, request: Request) -> Reading:
+        """Read a store; of several tables or images `section`, `bin_um` and `scale` choose.
+
+        Raises
+        ------
+        InputError
+            Where the store is damaged, holds pickled objects, or does not say what belongs together.
+        """
+        path = request.path
+        if path is None:
+            raise InputError("a SpatialData store is read from its path", expected="path", mend="give path")
+        if not path.exists():
+            raise missing(path)
+        why = self.recognise(path)
+        if why is None:
+            raise InputError("this is not a SpatialData store", where=path, found=contents(path))
+        _refuse_pickles(path)
+        sdata = _open(path)
+        table = sdata.tables.get(TABLE)
+        if table is not None and "histoscribe" in table.uns:
+            return _read_own(sdata, request, why)
+        return _read_foreign(sdata, request, path, why)
+
+
+FORMAT = SpatialDataStore()
+
+
+def _refuse_pickles(path: Path) -> None:
+    """Refuse stores with pickled objects before any of them is opened: unpickling runs foreign code."""
+    for file in path.rglob("*"):
+        if file.name in _METADATA and file.is_file() and _PICKLE.search(file.read_bytes()):
+            raise InputError(
+                "the store holds pickled objects, which can run foreign code when read",
+                where=file,
+                mend="write the store again with strings and numbers only",
+            )
+
+
+def _open(path: Path) -> Any:
+    from spatialdata import read_zarr
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names and versions that are of no concern here
+            return read_zarr(path)
+    except _FAILURES as error:
+        raise InputError(
+            "the SpatialData store is damaged or incomplete",
+            where=path,
+            found=str(error).splitlines()[0][:200] if str(error) else repr(error),
+            mend="copy it again; all files of the folder belong to it",
+        ) from error
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _read_own(sdata: Any, request: Request, why: str) -> Reading:
+    path = request.path or Path()
+    try:
+        section = Section.from_spatialdata(sdata)
+    except _FAILURES as error:
+        raise InputError("the store's own header is damaged", where=path, found=repr(error)[:200]) from error
+    request = replace(request, section=request.section or section.name, patient=request.patient or section.patient)
+    parts = Parts(
+        format="spatialdata",
+        why=why,
+        platform=section.platform,
+        spots=section.spots,
+        lattice=section.lattice,
+        image=section.image,
+        mpp_by_source={"stored by histoscribe": section.mpp},
+        files=_files(path),
+    )
+    add_pitch(parts)
+    return assemble(parts, request)
+
+
+def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading:
+    name, table, region = _choose_table(sdata, request, path)
+    table, xy_px = _centres(sdata, table, region, path)
+    require_unique(table.obs_names.astype(str), path)
+    spots, note = counts_of(table, path)
+    on_tissue = np.ones(table.n_obs, bool)
+    if "in_tissue" in table.obs:
+        on_tissue = table.obs["in_tissue"].astype(str).isin(["1", "1.0", "True"]).to_numpy()
+    for column in ("array_row", "array_col"):
+        if column in table.obs:
+            spots.obs[column] = table.obs[column].to_numpy(np.int64)
+    image, xy_px, image_note = _picture(sdata, region, request, path, xy_px)
+    spots.obsm["spatial"] = xy_px
+    spots = spots[on_tissue].copy()
+    bins = _BINS.search(region) or _BINS.search(name)
+    lattice, platform = (hd_lattice(float(bins[1])), "visium_hd") if bins else guess_lattice(spots, {})
+    parts = Parts(
+        format="spatialdata",
+        why=why,
+        platform=platform,
+        spots=spots,
+        lattice=lattice,
+        image=image,
+        off_tissue_xy_px=xy_px[~on_tissue],
+        files=_files(path),
+        notes=[f"table {name!r} of the shapes {region!r}", *([note] if note else []), image_note],
+    )
+    add_pitch(parts)
+    return assemble(parts, request)
+
+
+def _choose_table(sdata: Any, request: Request, path: Path) -> tuple[str, AnnData, str]:
+    """Return the table of spots and the shapes it is about."""
+    about = {}
+    for name, table in sdata.tables.items():
+        regions = table.uns.get("spatialdata_attrs", {}).get("region")
+        about[name] = [regions] if isinstance(regions, str) else list(regions if regions is not None else [])
+    pairs = [(name, region) for name, regions in about.items() for region in regions if region in sdata.shapes]
+    if request.section is not None and len(pairs) > 1:
+        pairs = [pair for pair in pairs if request.section in pair] or pairs
+    if len(pairs) > 1 and all(_BINS.search(region) for _, region in pairs):
+        pairs = [pair for pair in pairs if _BINS.search(pair[1])[1] == f"{request.bin_um or 8:03d}"] or pairs  # type: ignore[index]
+    if len(pairs) != 1:
+        raise InputError(
+            "the store does not say which table is the section's" if pairs else "the store has no table of spots",
+            where=path,
+            expected="a table that annotates one set of shapes",
+            found=f"tables: {listing(f'{name} of {listing(regions)}' for name, regions in about.items())}; "
+            f"shapes: {listing(sdata.shapes)}",
+            mend="name the table or its shapes in `section`" if pairs else "write the store again with its table",
+        )
+    name, region = pairs[0]
+    table = sdata.tables[name]
+    if len(about[name]) > 1:
+        key = table.uns["spatialdata_attrs"]["region_key"]
+        table = table[(table.obs[key] == region).to_numpy()].copy()
+    return name, table, region
+
+
+def _centres(sdata: Any, table: AnnData, region: str, path: Path) -> tuple[AnnData, NDArray[np.float64]]:
+    """Centres of the table's spots, (n, 2), in the shapes' own coordinates."""
+    key = table.uns["spatialdata_attrs"].get("instance_key")
+    shapes = sdata.shapes[region]
+    if key not in table.obs:
+        raise InputError(f"the table has no column {key!r} that names its shapes", where=path, found=listing(table.obs))
+    rows = shapes.index.get_indexer(table.obs[key])
+    if (rows < 0).any():
+        lost = table.obs[key][rows < 0]
+        raise InputError(
+            f"{len(lost):,} rows of the table name shapes that do not exist",
+            where=path,
+            expected=f"values of the index of shapes {region!r}",
+            found=listing(lost, 3),
+        )
+    centre = shapes.geometry.centroid
+    xy: NDArray[np.float64] = np.column_stack([centre.x, centre.y])[rows]  # (n, 2)
+    return table, xy
+
+
+def _picture(
+    sdata: Any, region: str, request: Request, path: Path, xy_px: NDArray[np.float64]
+) -> tuple[SlideImage | None, NDArray[np.float64], str]:
+    """Return the picture of a region and the spots in its pixels, (n, 2)."""
+    if request.image is not None:
+        image = open_picture(request.image)
+        frame = stated_frame(request.scale, {}, request.image) if request.scale else find_frame(image, {}, xy_px)
+        return image, xy_px * frame.factor, f"image: {request.image.name}, {frame.name} frame ({frame.why})"
+    name = _choose_image(sdata, region, request, path)
+    if name is None:
+        return None, xy_px, "the store holds no picture"
+    element = sdata.images[name]
+    return _slide_image(element, name, path), _into(sdata, region, name, path, xy_px), f"image: {name!r} of the store"
+
+
+def _choose_image(sdata: Any, region: str, request: Request, path: Path) -> str | None:
+    names = [name for name in sdata.images if not name.endswith("_cytassist_image")]
+    if request.scale in _SUFFIXES:
+        names = [name for name in names if name.endswith(_SUFFIXES[request.scale])]
+    own = [name for name in names if name.startswith(_BINS.sub("", region))]
+    names = own or names
+    for suffix in _SUFFIXES.values():
+        best = [name for name in names if name.endswith(suffix)]
+        if best:
+            names = best
+            break
+    if len(names) > 1 or (request.scale is not None and not names):
+        raise InputError(
+            "the store does not say which picture is the section's",
+            where=path,
+            expected=f"one image for the shapes {region!r}",
+            found=f"images: {listing(sdata.images)}",
+            mend="give scale (fullres, hires or lowres), or a store with one picture",
+        )
+    return names[0] if names else None
+
+
+def _slide_image(element: Any, name: str, path: Path) -> SlideImage:
+    source = raster_source(element)
+    channels, kind = source.levels[0].shape[0], source.levels[0].dtype
+    if channels != 3 or kind != np.uint8:
+        raise InputError(
+            f"image {name!r} is no colour picture of 8 bits",
+            where=path,
+            expected="uint8 with channels r, g, b",
+            found=f"{channels} channels of {kind}",
+            mend="give the H&E picture as image",
+        )
+    return SlideImage(source)
+
+
+def _into(sdata: Any, region: str, image: str, path: Path, xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Transform points from a region's own coordinates into an image's pixels, (n, 2).
+
+    Every coordinate system that both share must lead to the same places.
+    """
+    ways = _matrices(sdata.shapes[region]), _matrices(sdata.images[image])
+    shared = sorted(set(ways[0]) & set(ways[1]))
+    if not shared:
+        raise InputError(
+            f"the store does not say how the shapes {region!r} lie in the image {image!r}",
+            where=path,
+            expected="a coordinate system that both share",
+            found=f"shapes: {listing(ways[0])}; image: {listing(ways[1])}",
+            mend="set a transformation of both to one coordinate system",
+        )
+    places = []
+    for system in shared:
+        matrix = np.linalg.inv(ways[1][system]) @ ways[0][system]  # (3, 3)
+        places.append(xy_px @ matrix[:2, :2].T + matrix[:2, 2])  # (n, 2)
+    spread = max(float(np.abs(place - places[0]).max()) for place in places)
+    if spread > 1:
+        raise InputError(
+            f"the coordinate systems {listing(shared)} place the spots differently, by up to {spread:.0f} pixels",
+            where=path,
+            mend=f"remove the wrong transformation of {region!r} or {image!r}",
+        )
+    return places[0]
+
+
+def _matrices(element: Any) -> dict[str, NDArray[np.float64]]:
+    """Affine matrices, (3, 3) for x before y, of an element's transformations by coordinate system."""
+    from spatialdata.transformations import get_transformation
+
+    axes = ("x", "y")
+    ways = get_transformation(element, get_all=True)
+    return {
+        str(system): np.asarray(way.to_affine_matrix(input_axes=axes, output_axes=axes)) for system, way in ways.items()
+    }

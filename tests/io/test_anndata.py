@@ -1,0 +1,128 @@
+"""h5ad files: where counts, places and pictures are found, and what is said where they are not."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+from histoscribe.errors import InputError
+from histoscribe.io import read, sections_in
+
+
+def spots_of(make, **uns):
+    table = make.positions()
+    adata = AnnData(
+        X=make.counts_of(table["barcode"].tolist()).astype(np.float32),
+        obs=table.set_index("barcode")[["in_tissue", "array_row", "array_col"]],
+        var=pd.DataFrame({"gene_ids": [f"E{k}" for k in range(6)]}, index=list("ABCDEF")),
+        obsm={"spatial": table[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy()},
+    )
+    adata.uns.update(uns)
+    return adata
+
+
+def library(dtype=np.float32):
+    pixels = np.random.default_rng(0).random((120, 140, 3))
+    return {
+        "images": {"hires": pixels.astype(dtype) if dtype != np.uint8 else np.rint(pixels * 255).astype(np.uint8)},
+        "scalefactors": {"tissue_hires_scalef": 0.5, "tissue_lowres_scalef": 0.25, "spot_diameter_fullres": 13.0},
+    }
+
+
+@pytest.fixture
+def h5ad(make, tmp_path):
+    path = tmp_path / "brain.h5ad"
+
+    def write(adata=None):
+        (adata if adata is not None else spots_of(make)).write_h5ad(path)
+        return path
+
+    return write
+
+
+def test_counts_places_and_lattice(h5ad):
+    reading = read(h5ad())
+    section = reading.section
+    assert (reading.format, section.name, section.platform) == ("anndata", "brain", "visium")
+    assert section.spots.shape == (90, 6)
+    assert section.spots.var["gene_ids"].tolist()[0] == "E0"
+    assert section.image is None
+    assert len(reading.off_tissue_xy_px) == 10
+    assert reading.mpp_by_source["spot pitch"] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_the_picture_in_uns_and_its_scale(h5ad, make, dtype):
+    reading = read(h5ad(spots_of(make, spatial={"lib": library(dtype)})))
+    assert reading.section.image.shape == (120, 140)
+    assert reading.image_scale == 0.5
+    assert reading.section.image.read(0, 0, 9, 9).dtype == np.uint8
+    assert reading.mpp_by_source["scalefactors spot diameter"] == pytest.approx(10.0)
+
+
+def test_a_picture_in_which_the_spots_do_not_lie_is_passed_over_and_said(h5ad, make):
+    stored = library()
+    stored["images"] = {"hires": stored["images"]["hires"][:40, :40], "lowres": np.full((60, 70, 3), 0.5)}
+    reading = read(h5ad(spots_of(make, spatial={"lib": stored})))
+    assert reading.image_scale == 0.25
+    assert any("hires picture in uns was passed over" in note for note in reading.notes)
+
+
+def test_a_given_image_finds_its_frame_by_the_factors_beside_it(h5ad, make, tmp_path):
+    (tmp_path / "scalefactors_json.json").write_text(json.dumps({"tissue_lowres_scalef": 0.25}))
+    reading = read(h5ad(), image=make.picture(tmp_path / "tissue_lowres_image.png", 0.25))
+    assert reading.image_scale == 0.25
+
+
+@pytest.mark.parametrize("place", ["layer", "raw"])
+def test_counts_beside_a_normalised_matrix_are_found_and_said(h5ad, make, place):
+    adata = spots_of(make)
+    expected = adata.X.toarray()[10:]
+    if place == "layer":
+        adata.layers["counts"] = adata.X.copy()
+    else:
+        adata.raw = adata.copy()
+    adata.X = np.log1p(adata.X)
+    reading = read(h5ad(adata))
+    np.testing.assert_array_equal(reading.section.spots.X.toarray(), expected)
+    assert any(f"counts are from {'layers' if place == 'layer' else 'raw'}" in note for note in reading.notes)
+
+
+def test_without_any_counts_the_genes_are_left_out_and_said(h5ad, make):
+    adata = spots_of(make)
+    adata.X = np.log1p(adata.X)
+    reading = read(h5ad(adata))
+    assert reading.section.spots.shape == (90, 0)
+    assert any("nothing in brain.h5ad is raw counts" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csc_matrix])
+def test_dense_and_column_matrices_become_sparse_rows(h5ad, make, kind):
+    adata = spots_of(make)
+    expected = adata.X.toarray()[10:]
+    adata.X = kind(adata.X.toarray())
+    spots = read(h5ad(adata)).section.spots
+    assert isinstance(spots.X, sparse.csr_matrix)
+    np.testing.assert_array_equal(spots.X.toarray(), expected)
+
+
+def test_one_of_several_libraries_is_chosen_by_name(h5ad, make):
+    adata = spots_of(make, spatial={"left": library(), "right": library()})
+    adata.obs["library_id"] = ["left"] * 50 + ["right"] * 50
+    path = h5ad(adata)
+    assert sections_in(path) == ["left", "right"]
+    assert read(path, section="right").section.spots.n_obs == 50
+    with pytest.raises(InputError, match="several sections"):
+        read(path)
+
+
+def test_spots_of_no_known_lattice_need_microns_per_pixel(h5ad, make, tmp_path):
+    adata = spots_of(make)
+    del adata.obs["array_row"]
+    path, image = h5ad(adata), make.picture(tmp_path / "he.png")
+    assert read(path, image=image, mpp=0.7).section.mpp == 0.7
+    with pytest.raises(InputError, match="microns"):
+        read(path, image=image)

@@ -1,0 +1,120 @@
+"""Sample sheets are checked whole: every problem at once, with its line."""
+
+import pytest
+
+from histoscribe.errors import InputError
+from histoscribe.io import read, read_samplesheet
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    """Write a sheet beside the folders `a` and `b` and an image."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "he.png").write_bytes(b"x")
+    (tmp_path / "spots.csv").write_text("barcode,x,y\n")
+
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "samplesheet.csv"
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write
+
+
+def problems(path):
+    with pytest.raises(InputError) as caught:
+        read_samplesheet(path)
+    assert "samplesheet.csv" in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_row_is_a_request_with_paths_relative_to_the_sheet(sheet, tmp_path):
+    path = sheet(
+        "section,patient,format,path,image,mpp,scale,bin_um\nA1,P1,visium,a,he.png,0.5,fullres,\nB1,,,b,,,1/3,16\n"
+    )
+    first, second = read_samplesheet(path)
+    assert (first.section, first.patient, first.format, first.mpp, first.scale) == (
+        "A1",
+        "P1",
+        "visium",
+        0.5,
+        "fullres",
+    )
+    assert (first.path, first.image) == (tmp_path / "a", tmp_path / "he.png")
+    assert (second.patient, second.format, second.bin_um, second.scale) == (None, None, 16, "1/3")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_what_spreadsheets_write_is_read(sheet, encoding, separator):
+    text = "Section,Path\r\nA1,a\r\n\r\nB1,b\r\n".replace(",", separator)
+    assert [request.section for request in read_samplesheet(sheet(text, encoding))] == ["A1", "B1"]
+
+
+def test_cells_left_out_at_the_end_of_a_row_are_empty(sheet):
+    assert read_samplesheet(sheet("section,path,image,mpp\nA1,a\n"))[0].image is None
+
+
+def test_loose_files_need_no_path(sheet, tmp_path):
+    request = read_samplesheet(sheet("section,spots,image\nA1,spots.csv,he.png\n"))[0]
+    assert (request.path, request.spots) == (None, tmp_path / "spots.csv")
+
+
+def test_all_problems_are_told_at_once_with_their_lines(sheet):
+    text = (
+        "section,format,path,mpp,bin_um,scale\n"
+        "A1,visum,a,,,\n"
+        "../x,visium,b,abc,,\n"
+        "C1,,nowhere,-1,5,third\n"
+        "a1,,a,,,\n"
+        ",,a,,,\n"
+        "D1,,,,,\n"
+    )
+    message = problems(sheet(text))
+    for part in (
+        "line 2: unknown format 'visum'; did you mean",
+        "line 3: section '../x'",
+        "line 3: mpp 'abc' is not a number",
+        "line 4: path: there is no",
+        "line 4: mpp '-1' is not a positive number",
+        "line 4: bin_um '5' is none of 2, 8, 16",
+        "line 4: the scale 'third' is not understood",
+        "lines 2, 5: the section name 'a1' stands more than once",
+        "line 6: the section has no name",
+        "line 7: give a path, or spots",
+    ):
+        assert part in message
+    assert "10 problems" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "empty"),
+        ("section,path\n", "no row below the header"),
+        ("sectoin,path\nA,a\n", "did you mean section"),
+        ("section,path,path\nA,a,a\n", "'path' stands more than once"),
+        ("path\na\n", "'section' is missing"),
+        ("section,patient\nA,P\n", "'path'"),
+        ("section,path\nA,a,b,c\n", "line 2: 4 fields"),
+    ],
+)
+def test_a_sheet_that_is_none(sheet, text, words):
+    assert words in problems(sheet(text))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "/etc", "..", "C:\\x", "a b", "x" * 101])
+def test_a_name_that_could_leave_the_result_folder_is_refused(sheet, name):
+    assert "section" in problems(sheet(f"section,path\n{name},a\n"))
+
+
+def test_a_sheet_that_is_no_utf_8_is_named(sheet):
+    assert "not UTF-8" in problems(sheet("section,path\nMüller,a\n", "latin-1"))
+
+
+def test_a_sheet_of_real_layouts_reads(sheet, make, tmp_path):
+    make.write_visium(tmp_path / "run")
+    requests = read_samplesheet(sheet("section,patient,path\nV1,P1,run\n"))
+    section = read(requests[0]).section
+    assert (section.name, section.patient, section.spots.n_obs) == ("V1", "P1", 90)
