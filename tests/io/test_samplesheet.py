@@ -76,7 +76,6 @@ def test_all_problems_are_told_at_once_with_their_lines(sheet):
         "line 2: unknown format 'visum'; did you mean",
         "line 3: section '../x'",
         "line 3: mpp 'abc' is not a number",
-        "line 4: path: there is no",
         "line 4: mpp '-1' is not a positive number",
         "line 4: bin_um '5' is none of 2, 8, 16",
         "line 4: the scale 'third' is not understood",
@@ -85,7 +84,12 @@ def test_all_problems_are_told_at_once_with_their_lines(sheet):
         "line 7: give a path, or spots",
     ):
         assert part in message
-    assert "10 problems" in message
+    assert "9 problems" in message
+
+
+def test_a_missing_file_is_said_when_its_section_has_its_turn(sheet, tmp_path):
+    requests = read_samplesheet(sheet("section,path\nA1,nowhere\nB1,a\n"))
+    assert [request.path for request in requests] == [tmp_path / "nowhere", tmp_path / "a"]
 
 
 @pytest.mark.parametrize(

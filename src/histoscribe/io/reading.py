@@ -27,7 +27,8 @@ class Request:
     mpp
         Microns per pixel of the image, where the user knows it.
     scale
-        Which frame `image` is in: "fullres", "hires", "lowres"; None to find out.
+        Which frame `image` is in: "fullres", "hires", "lowres", or the factor from the spots' pixels to the image's, as a
+        number or as two widths ("2000/6954"); None to find out.
     bin_um
         Side of the Visium HD bins to read: 2, 8 or 16.
     """
@@ -40,7 +41,7 @@ class Request:
     counts: Path | None = None
     spots: Path | None = None
     mpp: float | None = None
-    scale: str | None = None
+    scale: str | float | None = None
     bin_um: int | None = None
 
 
@@ -80,7 +81,11 @@ class Reading:
 
 
 class Format(Protocol):
-    """A file format: says whether a path is of it and why, and reads it."""
+    """A file format: says whether a path is of it and why, and reads it.
+
+    A format whose paths may hold several sections also has `sections(path) -> list[str]`: the names to be given as
+    `Request.section`.
+    """
 
     name: str
 

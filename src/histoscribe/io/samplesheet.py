@@ -86,7 +86,6 @@ def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[
             else "the section has no name"
         )
     files = {name: folder / Path(cells[name]).expanduser() for name in _FILES if cells.get(name)}
-    wrong += [f"{name}: there is no {file}" for name, file in files.items() if not file.exists()]
     if not {"path", "spots"} & set(files):
         wrong.append("give a path, or spots with image and counts")
     kind = cells.get("format") or None
