@@ -173,6 +173,7 @@ class Section:
                     dims=("c", "y", "x"),
                     c_coords=["r", "g", "b"],
                     scale_factors=[2] * steps or None,
+                    chunks=(3, 1024, 1024),  # a tenth of the files that the default of 256 makes
                     transformations=systems,
                 )
             }

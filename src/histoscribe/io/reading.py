@@ -27,7 +27,7 @@ class Request:
     mpp
         Microns per pixel of the image, where the user knows it.
     scale
-        Which frame `image` is in: "fullres", "hires", "lowres", or the factor from the spots' pixels to the image's, as a
+        Which frame `image` is in: "fullres", "hires", "lowres", or the factor from the spots' pixels to its own, as a
         number or as two widths ("2000/6954"); None to find out.
     bin_um
         Side of the Visium HD bins to read: 2, 8 or 16.
