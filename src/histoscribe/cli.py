@@ -33,8 +33,17 @@ app = App(
     help="Reads what an H&E-stained tissue section says about its genes.",
     result_action="return_value",
 )
-console = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_WIDE = 240  # columns of a table that goes to a file or a pipe: nothing in it is cut
+
+
+def _console(*, stderr: bool) -> Console:
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = _WIDE
+    return made
+
+
+console, err = _console(stderr=False), _console(stderr=True)
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,100 +1,95 @@
 """Killed at any moment, a run goes on from where it was and ends with the bytes of an undisturbed one."""
 
 import json
-import multiprocessing
 import os
 import random
+import shutil
 import signal
+import subprocess
+import sys
+import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from histoscribe.encoders import EmbedSettings
 from histoscribe.store.manifest import read_manifest
 from histoscribe.store.result import verify_result
 
-# forked from a server that has everything imported: a child starts at once, and the moments of death fall into the work
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    ["histoscribe.run.verbs", "histoscribe.domains.histology", "spatialdata", "matplotlib.figure"]
-)
+
+class Forker:
+    """Starts runs in children of a process that has everything imported, so that they die within the work itself."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, str(Path(__file__).with_name("forker.py"))]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def run(self, vendor: Path, out: Path, n_domains: int, log: Path, *, kill_after: float | None = None) -> int:
+        """Run a section and return the exit status, negative where a signal ended it."""
+        self.process.stdin.write("\t".join([str(vendor), str(out), str(n_domains), str(log)]) + "\n")
+        self.process.stdin.flush()
+        child = int(self.process.stdout.readline())
+        timer = threading.Timer(kill_after or 0, os.kill, (child, signal.SIGKILL))
+        if kill_after is not None:
+            timer.start()
+        status = int(self.process.stdout.readline())
+        timer.cancel()
+        return status
 
 
-def work(vendor: Path, out: Path, n_domains: int, log: Path) -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    from histoscribe.run.config import RunConfig
-    from histoscribe.run.events import json_log
-    from histoscribe.run.verbs import run_sections
-
-    with json_log(log) as listen:
-        run_sections(vendor, out=out, config=RunConfig(encoder="morphology", n_domains=n_domains), listen=listen)
+@pytest.fixture(scope="module")
+def forker():
+    made = Forker()
+    yield made
+    made.process.stdin.close()
+    made.process.wait()
 
 
-def start(vendor: Path, out: Path, n_domains: int, log: Path) -> multiprocessing.Process:
-    process = SERVER.Process(target=work, args=(vendor, out, n_domains, log))
-    process.start()
-    return process
+@pytest.fixture(scope="module")
+def undisturbed(forker, vendor, tmp_path_factory):
+    """Digest and duration of a run that nobody disturbs, and an older result with another number of domains."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert forker.run(vendor, folder / "older", 2, folder / "older.log") == 0
+    begin = time.monotonic()
+    assert forker.run(vendor, folder / "r", 3, folder / "log") == 0
+    return {"digest": content(folder / "r"), "seconds": time.monotonic() - begin, "older": folder / "older"}
 
 
-def finish(vendor: Path, out: Path, n_domains: int, log: Path) -> None:
-    process = start(vendor, out, n_domains, log)
-    process.join()
-    assert process.exitcode == 0
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(20))
+def test_a_killed_run_ends_like_an_undisturbed_one(forker, vendor, undisturbed, tmp_path, moment):
+    seconds = random.Random(moment).uniform(0.02, 1.0) * undisturbed["seconds"]
+    out, log = tmp_path / "r", tmp_path / "log"
+    forker.run(vendor, out, 3, log, kill_after=seconds)
+    assert forker.run(vendor, out, 3, log) == 0
+    assert verify_result(out).ok
+    assert content(out) == undisturbed["digest"]
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert spots_done_twice(log) <= EmbedSettings().chunk_tiles
 
 
-def kill_after(process: multiprocessing.Process, seconds: float) -> None:
-    time.sleep(seconds)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
-    process.join()
-
-
-def events(log: Path) -> list[dict]:
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(5))
+def test_an_older_result_survives_a_killed_run(forker, vendor, undisturbed, tmp_path, moment):
+    seconds = random.Random(100 + moment).uniform(0.02, 0.9) * undisturbed["seconds"]
+    shutil.copytree(undisturbed["older"], tmp_path / "r")
+    before = content(tmp_path / "r")
+    forker.run(vendor, tmp_path / "r", 3, tmp_path / "log", kill_after=seconds)
+    assert verify_result(tmp_path / "r").ok
+    assert content(tmp_path / "r") in {before, undisturbed["digest"]}
 
 
 def content(result: Path) -> str:
     return read_manifest(result)["content_sha256"]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(vendor, tmp_path_factory):
-    """Digest and duration of a run that nobody disturbs, and an older result with another number of domains."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    finish(vendor, folder / "older", 2, folder / "older.log")
-    begin = time.monotonic()
-    finish(vendor, folder / "r", 3, folder / "log")
-    return {"digest": content(folder / "r"), "seconds": time.monotonic() - begin, "older": folder / "older"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", range(20))
-def test_a_killed_run_ends_like_an_undisturbed_one(vendor, undisturbed, tmp_path, moment):
-    rng = random.Random(moment)
-    out, log = tmp_path / "r", tmp_path / "log"
-    kill_after(start(vendor, out, 3, log), rng.uniform(0.02, 1.0) * undisturbed["seconds"])
-    finish(vendor, out, 3, log)
-    assert verify_result(out).ok
-    assert content(out) == undisturbed["digest"]
-    assert not [p.name for p in out.iterdir() if p.name.startswith(".")]
-    assert chunks_done_twice(events(log)) <= 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", range(5))
-def test_an_older_result_survives_a_killed_run(vendor, undisturbed, tmp_path, moment):
-    rng = random.Random(100 + moment)
-    import shutil
-
-    out = tmp_path / "r"
-    shutil.copytree(undisturbed["older"], out)
-    before = content(out)
-    kill_after(start(vendor, out, 3, tmp_path / "log"), rng.uniform(0.02, 0.9) * undisturbed["seconds"])
-    assert verify_result(out).ok
-    assert content(out) in {before, undisturbed["digest"]}
-
-
-def chunks_done_twice(log: list[dict]) -> int:
-    """Chunks of tiles that were computed more often than once, by the progress that each process told."""
-    reached = [event["done"] for event in log if event["event"] == "progress" and event["stage"] == "embed"]
-    return len(reached) - len(set(reached))
+def spots_done_twice(log: Path) -> int:
+    """Most spots that a process embedded again: how far behind the last word of the killed one it began."""
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    reached = [event["done"] for event in events if event["event"] == "progress" and event["stage"] == "embed"]
+    return max((earlier - later for earlier, later in pairwise(reached)), default=0)
