@@ -1,1 +1,12 @@
-"""Tissue domains: features, methods, and the metrics that say what a set of labels is worth."""
+"""Tissue domains: feature blocks and a neighbour graph in, a label and a confidence per spot out."""
+
+from histoscribe.domains.result import DomainMethod, DomainResult
+from histoscribe.registry import Registry
+
+DOMAINS: Registry[DomainMethod] = Registry(
+    "domain method",
+    group="histoscribe.domains",
+    builtin={"histology": "histoscribe.domains.histology:histology"},
+)
+
+__all__ = ["DOMAINS", "DomainMethod", "DomainResult"]

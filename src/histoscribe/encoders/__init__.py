@@ -1,1 +1,25 @@
 """Tile to vector: encoders, their cards, and the engine that runs them over a slide."""
+
+from histoscribe.encoders._torchvision_guard import import_timm, torchvision_state
+from histoscribe.encoders.base import BACKENDS, Availability, Choice, Encoder, availability, build_encoder
+from histoscribe.encoders.card import Card, cards, load_card
+from histoscribe.encoders.embed import EmbedSettings, embed, load_embedding
+from histoscribe.encoders.weights import cache_folder
+
+__all__ = [
+    "BACKENDS",
+    "Availability",
+    "Card",
+    "Choice",
+    "EmbedSettings",
+    "Encoder",
+    "availability",
+    "build_encoder",
+    "cache_folder",
+    "cards",
+    "embed",
+    "import_timm",
+    "load_card",
+    "load_embedding",
+    "torchvision_state",
+]

@@ -1,1 +1,1 @@
-"""Neighbours of spots on a lattice or in the plane; sparse only."""
+"""Who is whose neighbour: spots on a lattice or anywhere, as sparse matrices. Arrays in, arrays out."""

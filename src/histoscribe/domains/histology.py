@@ -1,0 +1,122 @@
+"""Domains from the picture: what tiles look like, the nuclei in them, and where they lie.
+
+The chain: blocks standardised and reduced to what is coherent in space (`features`), averaged over neighbours,
+joined to a graph of spots that are near or look alike (`affinity`), cut into communities by Leiden (`partition`),
+repeated with disturbances that vote on every spot (`stability`), and single outliers given to their surroundings
+(`refine`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.domains.features import join_blocks
+from histoscribe.domains.refine import edge_lengths, refine
+from histoscribe.domains.requests import Request, checked_request
+from histoscribe.domains.result import DomainResult
+from histoscribe.domains.stability import choose_number, repeats, vote
+
+# share of the squared distance; the position only breaks ties, because a larger share draws domains as compact
+# patches whatever the tissue looks like
+WEIGHTS = {"image": 1.0, "nuclei": 0.5, "position": 0.005}
+N_REPEATS = 8
+LARGEST_CHOSEN = 12
+# a gap wider than this many typical steps between neighbours is not tissue
+_GAP = 1.5
+
+
+def histology(
+    blocks: Mapping[str, Any],
+    *,
+    graph: sparse.csr_matrix,
+    xy_um: NDArray[np.float64],
+    n_domains: int | None,
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+) -> DomainResult:
+    """Find domains by how the tissue looks.
+
+    Parameters
+    ----------
+    blocks
+        "image" (n, d) embedding, "nuclei" (n, d) features, "position" (n, 2); any of them. Others need a weight.
+    graph
+        Spatial neighbours, (n, n) CSR, symmetric, from `histoscribe.graph`.
+    xy_um
+        Centres of the spots, (n, 2), x before y.
+    n_domains
+        Number of domains, obeyed exactly; None to choose one that disturbed repeats agree on.
+    seed
+        Of Leiden and of the disturbances. The result depends on it and on the data, not on the order of the rows or
+        the number of threads.
+    weights
+        Weight by block name, over `WEIGHTS`.
+
+    Returns
+    -------
+    DomainResult
+        Confidence is the share of the repeats that put the spot into its domain.
+
+    Raises
+    ------
+    InputError
+        Fewer than three spots, parts that do not fit each other, or nothing that tells spots apart.
+    ConfigError
+        A number of domains that cannot be had, or a weight for a block that is not there.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, defaults=WEIGHTS)
+    # more threads would add up in another order, and a rounding can move a spot
+    with threadpool_limits(limits=1):
+        labels, confidence, evidence = _clustered(request, n_domains, seed)
+    back = np.argsort(request.order)
+    return DomainResult(labels[back], confidence[back], evidence)
+
+
+def _clustered(
+    request: Request, n_domains: int | None, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
+    joined = join_blocks(request.blocks, weights=request.weights, graph=request.graph)
+    clustering = repeats(joined.X, graph=request.graph, n_repeats=N_REPEATS, seed=seed)
+    cuts, patch = clustering.cuts, clustering.patch
+    evidence: dict[str, Any] = {"method": "histology", "seed": seed, "requested": n_domains, "blocks": joined.record}
+    if n_domains is None:
+        evidence["choice"] = choose_number(cuts, largest=min(LARGEST_CHOSEN, len(joined.X) - 1))
+    k = n_domains if n_domains is not None else evidence["choice"]["chosen"]
+    found = [cut.exactly(k) for cut in cuts]
+    voted, share = vote([labels[patch] for labels, _ in found], k)
+    max_um = _GAP * float(np.median(edge_lengths(request.graph, request.xy_um)))
+    refined = refine(voted, graph=request.graph, xy_um=request.xy_um, max_um=max_um)
+    confidence = np.asarray(share[np.arange(len(refined)), refined]).ravel()
+    evidence |= {
+        "n_domains": int(k),
+        "resolution": found[0][1] if np.isfinite(found[0][1]) else None,
+        "repeats": len(found),
+        "patches": int(patch.max()) + 1,
+        "refined_spots": int((refined != voted).sum()),
+        "refine_max_um": max_um,
+        "mean_confidence": round(float(confidence.mean()), 4),
+    }
+    return ordered(refined), confidence, evidence
+
+
+def ordered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rename domains to 1, 2, ... by size, largest first; equal ones by their first spot.
+
+    Parameters
+    ----------
+    labels
+        (n,), any integers, spots in the order of their place.
+
+    Returns
+    -------
+    (n,) int64, 1 to K.
+    """
+    _, first, names, size = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    rank = np.empty(len(size), np.int64)
+    rank[np.lexsort((first, -size))] = np.arange(1, len(size) + 1)
+    return rank[names]

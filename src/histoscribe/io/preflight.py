@@ -1,0 +1,140 @@
+"""The preflight, or coordinate doctor: whether the image, the spots and the counts of a section fit each other.
+
+It asks every source it can find and lets none decide alone: pixels per micron by pitch, files and tags; the tissue
+under the spots and beside them for each way the coordinates could have been swapped, mirrored, turned or scaled; and
+the spots' own lattice. What does not fit is named with its numbers and refused; what cannot be told is said to be so.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from histoscribe.errors import InputError
+from histoscribe.io.preflight_counts import counts_findings, spots_findings
+from histoscribe.io.preflight_findings import Finding
+from histoscribe.io.preflight_lattice import fit_lattice, measured_mpp
+from histoscribe.io.preflight_placement import (
+    Verdict,
+    inside_finding,
+    judge,
+    orientation_finding,
+    shift_finding,
+    tissue_finding,
+)
+from histoscribe.io.preflight_scale import all_sources, lattice_finding, mpp_finding, spot_size_finding
+from histoscribe.io.reading import Reading
+from histoscribe.section import Section
+from histoscribe.slide.tissue import TissueMask, tissue_mask
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Everything that was checked of one section.
+
+    Parameters
+    ----------
+    section
+        Its name.
+    findings
+        In the order of the checks.
+    mpp_by_source
+        Microns per pixel by every source, the spots' pitch measured anew.
+    """
+
+    section: str
+    findings: tuple[Finding, ...]
+    mpp_by_source: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether anything was refused."""
+        return any(finding.level == "refused" for finding in self.findings)
+
+    def raise_if_refused(self) -> None:
+        """Raise InputError listing every refusal with its evidence and its mend; do nothing where there is none."""
+        refusals = [finding for finding in self.findings if finding.level == "refused"]
+        if refusals:
+            mends = dict.fromkeys(finding.mend for finding in refusals if finding.mend)
+            raise InputError(
+                "the preflight refuses this section. " + " ".join(finding.message for finding in refusals),
+                where=f"section {self.section!r}",
+                mend="; ".join(mends) or None,
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-able data: `section`, `refused`, `findings`, `mpp_by_source`."""
+        return {
+            "section": self.section,
+            "refused": self.refused,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "mpp_by_source": {name: round(mpp, 6) for name, mpp in self.mpp_by_source.items()},
+        }
+
+
+def preflight(reading: Reading, *, mask: TissueMask | None = None) -> Preflight:
+    """Check that the parts of a section fit each other.
+
+    Parameters
+    ----------
+    reading
+        What a reader gave.
+    mask
+        The section's tissue where it is already known; found from the image otherwise.
+
+    Returns
+    -------
+    Preflight with one finding per check, each "ok", "warning" or "refused".
+    """
+    section = reading.section
+    lattice = fit_lattice(section)
+    measured = measured_mpp(section, lattice)
+    sources = all_sources(reading, measured)
+    findings = spots_findings(section)
+    verdict = None
+    if section.image is None:
+        message = "There is no image: spots and tissue cannot be compared."
+        findings.append(Finding("image", "warning", message, {}, "give the H&E image of this section"))
+    else:
+        mask = tissue_mask(section.image) if mask is None else mask
+        verdict = None if mask.share == 0 else judge(reading, mask, lattice=lattice, measured_mpp=measured)
+        findings += [_blank(section)] if verdict is None else _placed(verdict, section)
+        on_tissue = verdict is not None and verdict.better is None and verdict.given.on_tissue >= 0.8
+        findings.append(mpp_finding(sources, in_use=section.mpp, on_tissue=on_tissue))
+        size = spot_size_finding(reading)
+        findings += [size] if size else []
+    findings += [lattice_finding(reading, lattice)] if lattice else []
+    findings += counts_findings(section)
+    return Preflight(section.name, tuple(findings), sources)
+
+
+def break_coordinates(section: Section, how: Literal["swap", "scale"]) -> Section:
+    """Corrupt the coordinates on purpose, to show the refusal: exchange x and y, or make them ten times too small."""
+    spots = section.spots.copy()
+    spots.obsm["spatial"] = section.xy_px[:, ::-1].copy() if how == "swap" else section.xy_px / 10
+    return replace(section, spots=spots)
+
+
+def _placed(verdict: Verdict, section: Section) -> list[Finding]:
+    tissue = tissue_finding(verdict)
+    findings = [inside_finding(verdict), tissue]
+    # of spots that lie anywhere, neither a direction nor a shift can be told
+    if tissue.level != "refused" or verdict.better is not None:
+        findings.append(orientation_finding(verdict, section))
+    if tissue.level != "refused" and verdict.better is None:
+        findings.append(shift_finding(verdict))
+    scene = verdict.scene
+    if scene.overlap >= 0.02:
+        share = round(100 * scene.overlap)
+        message = (
+            f"{share} % of the spots that the vendor calls off tissue stand where spots on tissue stand. The two lists "
+            "cannot both be right; that of spots off tissue was left aside."
+        )
+        mend = "take both lists from one tissue_positions file, in one resolution"
+        findings.append(Finding("spots off tissue", "warning", message, {"overlap_share": scene.overlap}, mend))
+    return findings
+
+
+def _blank(section: Section) -> Finding:
+    image = section.require_image()
+    message = f"No tissue was found in the {image.width:,} x {image.height:,} px image: it looks blank."
+    evidence = {"width_px": float(image.width), "height_px": float(image.height)}
+    return Finding("spots on tissue", "refused", message, evidence, "give the H&E image of this section")

@@ -1,0 +1,96 @@
+"""Whether the spots and their counts are what a section should have: enough, once each, raw, not empty."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.io.preflight_findings import Finding, Level, percent
+from histoscribe.section import Section
+
+_FEW, _TOO_FEW = 50, 4
+_EMPTY = 0.05
+
+
+def spots_findings(section: Section) -> list[Finding]:
+    """Check the number of spots, spots at one place, and barcodes of several sections."""
+    n = section.spots.n_obs
+    mend = "give the whole table of spots"
+    if n < _TOO_FEW:
+        findings = [Finding("number of spots", "refused", f"There are only {n} spots.", {"n_spots": n}, mend)]
+    elif n < _FEW:
+        message = f"There are only {n} spots, too few for domains that can be trusted."
+        findings = [Finding("number of spots", "warning", message, {"n_spots": n}, mend)]
+    else:
+        findings = [Finding("number of spots", "ok", f"There are {n:,} spots.", {"n_spots": n})]
+    return [*findings, *_places(section), *_suffixes(section)]
+
+
+def counts_findings(section: Section) -> list[Finding]:
+    """Missing counts, empty spots, genes that say nothing, and counts that are no counts."""
+    X = section.spots.X
+    n, genes = section.spots.shape
+    if genes == 0:
+        message = "There are no counts: domains are found from the image alone."
+        mend = "give the count matrix for anything that needs genes"
+        return [Finding("counts", "warning", message, {"n_genes": 0}, mend)]
+    if X.nnz == 0 or not X.data.any():
+        message = f"Every count of {n:,} spots and {genes:,} genes is 0."
+        return [Finding("counts", "refused", message, {"n_genes": genes}, "give the matrix of raw counts")]
+    findings = [_raw(X.data, genes)]
+    total = np.asarray(X.sum(axis=1)).ravel()  # (n,)
+    empty = float((total == 0).mean())
+    evidence = {"empty_share": empty, "n_empty": int((total == 0).sum()), "median_total": float(np.median(total))}
+    message = f"{evidence['n_empty']:,} of {n:,} spots have no counts; the median spot has {np.median(total):,.0f}."
+    level: Level = "warning" if empty > _EMPTY else "ok"
+    mend = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
+    findings.append(Finding("empty spots", level, message, evidence, mend))
+    return [*findings, _constant(section)]
+
+
+def _raw(values: NDArray[np.float64], genes: int) -> Finding:
+    fractional = float(np.mean(values != np.round(values)))
+    evidence = {"n_genes": genes, "non_integer_share": fractional, "largest": float(values.max())}
+    if fractional == 0:
+        return Finding("counts", "ok", f"{genes:,} genes with raw counts.", evidence)
+    message = (
+        f"{percent(fractional)} of the values are not whole numbers (largest {values.max():.3g}): these are no raw "
+        "counts, they look normalised."
+    )
+    return Finding("counts", "warning", message, evidence, "give the matrix of raw counts")
+
+
+def _constant(section: Section) -> Finding:
+    X = section.spots.X.tocsc()
+    n, genes = section.spots.shape
+    high = X.max(axis=0).toarray().ravel()  # (g,)
+    low = X.min(axis=0).toarray().ravel()
+    constant, silent = int((high == low).sum()), int((high == 0).sum())
+    evidence = {"n_constant": constant, "n_silent": silent, "constant_share": constant / genes}
+    message = f"{constant:,} of {genes:,} genes have one value in all spots ({silent:,} of them none at all)."
+    if constant == genes and n > 1:
+        return Finding("constant genes", "refused", message, evidence, "give the matrix of raw counts of this section")
+    if constant > silent:
+        mend = "check these genes: a measured gene does not have the same count everywhere"
+        return Finding("constant genes", "warning", message, evidence, mend)
+    return Finding("constant genes", "ok", message, evidence)
+
+
+def _places(section: Section) -> list[Finding]:
+    n = len(section.xy_px)
+    shared = n - len(np.unique(section.xy_px, axis=0))
+    if shared == 0:
+        return []
+    message = f"{shared:,} of {n:,} spots stand at a place where another spot stands."
+    mend = "check that the table holds one section and that the right columns are read as coordinates"
+    level: Level = "refused" if shared > 0.05 * n else "warning"
+    return [Finding("places", level, message, {"n_shared": shared, "n_spots": n}, mend)]
+
+
+def _suffixes(section: Section) -> list[Finding]:
+    suffix = section.spots.obs_names.str.extract(r"^[ACGT]{12,}-(\d+)$")[0].dropna()
+    kinds = sorted(suffix.unique())
+    if len(kinds) < 2:
+        return []
+    ends = f"-{kinds[0]} to -{kinds[-1]}"
+    message = f"The barcodes end in {len(kinds)} different numbers ({ends}), as those of several merged sections do."
+    mend = "split the table by the number after the barcode and run each section with its own image"
+    return [Finding("barcodes", "warning", message, {"n_suffixes": len(kinds)}, mend)]

@@ -1,0 +1,181 @@
+"""What every registered domain method must do."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histoscribe.domains import DOMAINS
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.graph.lattice import lattice_graph
+
+COLUMNS, ROWS = 12, 11
+N = COLUMNS * ROWS
+
+
+@pytest.fixture(params=DOMAINS.names(), scope="module")
+def method(request):
+    return DOMAINS.get(request.param)
+
+
+def case(seed=0):
+    """Three bands on a hexagonal lattice, 20 features."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:ROWS, :COLUMNS]
+    xy_um = np.column_stack([((column + 0.5 * (row % 2)) * 100.0).ravel(), (row * 100.0 * 3**0.5 / 2).ravel()])
+    truth = (row.ravel() * 3) // ROWS
+    image = rng.normal(0, 1, (3, 20))[truth] * 2 + rng.normal(0, 1, (N, 20))
+    return {
+        "blocks": {"image": image, "position": xy_um},
+        "graph": lattice_graph(xy_um, kind="hex", pitch_um=100.0),
+        "xy_um": xy_um,
+        "n_domains": 3,
+        "seed": 0,
+    }
+
+
+def call(method, **changes):
+    arguments = case() | changes
+    return method(arguments.pop("blocks"), **arguments)
+
+
+@pytest.fixture(scope="module")
+def reference(method):
+    return call(method)
+
+
+def test_a_result_has_a_label_and_a_confidence_for_every_spot(reference):
+    assert reference.labels.shape == reference.confidence.shape == (N,)
+    assert reference.labels.dtype == np.int64
+    assert reference.confidence.dtype == np.float64
+    assert 0 <= reference.confidence.min() <= reference.confidence.max() <= 1
+
+
+@pytest.mark.parametrize("k", range(1, 13))
+def test_a_requested_number_is_obeyed(method, k):
+    assert np.array_equal(np.unique(call(method, n_domains=k).labels), np.arange(1, k + 1))
+
+
+def test_labels_are_ordered_by_size(reference):
+    sizes = np.bincount(reference.labels)[1:]
+    assert list(sizes) == sorted(sizes, reverse=True)
+
+
+def test_without_a_number_one_is_chosen_with_evidence(method):
+    result = call(method, n_domains=None)
+    assert result.evidence["requested"] is None
+    assert result.evidence["n_domains"] == len(np.unique(result.labels))
+    assert len(result.evidence["choice"]["stability"]) > 1
+
+
+def test_evidence_is_fit_for_json(reference):
+    assert json.loads(json.dumps(reference.evidence, allow_nan=False)) == reference.evidence
+
+
+def test_the_same_call_gives_the_same_result(method, reference):
+    again = call(method)
+    assert np.array_equal(again.labels, reference.labels)
+    assert np.array_equal(again.confidence, reference.confidence)
+
+
+@settings(max_examples=6, deadline=None)
+@given(order=st.permutations(range(N)))
+def test_labels_follow_the_rows(method, reference, order):
+    given, order = case(), np.array(order)
+    result = call(
+        method,
+        blocks={name: block[order] for name, block in given["blocks"].items()},
+        graph=given["graph"][order][:, order],
+        xy_um=given["xy_um"][order],
+    )
+    assert np.array_equal(result.labels, reference.labels[order])
+    assert np.array_equal(result.confidence, reference.confidence[order])
+
+
+def test_nothing_that_was_handed_in_is_changed(method):
+    arguments, untouched = case(), case()
+    method(arguments.pop("blocks"), **arguments)
+    assert np.array_equal(arguments["xy_um"], untouched["xy_um"])
+    assert (arguments["graph"] != untouched["graph"]).nnz == 0
+
+
+def test_pieces_of_tissue_far_apart_are_labelled_together(method):
+    given = case()
+    xy_um = np.concatenate([given["xy_um"], given["xy_um"] + [9000, 0]])
+    image = np.concatenate([given["blocks"]["image"]] * 2) + np.random.default_rng(1).normal(0, 0.1, (2 * N, 20))
+    result = call(
+        method,
+        blocks={"image": image, "position": xy_um},
+        graph=lattice_graph(xy_um, kind="hex", pitch_um=100.0),
+        xy_um=xy_um,
+    )
+    assert (result.labels[:N] == result.labels[N:]).mean() > 0.9
+
+
+def test_spots_with_equal_features_and_places_do_no_harm(method):
+    given = case()
+    double = np.repeat(np.arange(N), 2)
+    xy_um = given["xy_um"][double]
+    graph = lattice_graph(xy_um + np.tile([[0, 0], [1.0, 0]], (N, 1)), kind="hex", pitch_um=100.0)
+    image = given["blocks"]["image"][double]
+    assert len(np.unique(call(method, blocks={"image": image}, graph=graph, xy_um=xy_um).labels)) == 3
+
+
+def small(n):
+    xy_um = np.column_stack([np.arange(n) * 100.0, np.zeros(n)])
+    return {
+        "blocks": {"image": np.arange(n * 2.0).reshape(n, 2)},
+        "graph": lattice_graph(xy_um, kind="hex", pitch_um=100.0),
+        "xy_um": xy_um,
+        "n_domains": 1,
+    }
+
+
+def with_image(image):
+    return {"blocks": {"image": image}}
+
+
+def image_with(value):
+    image = case()["blocks"]["image"].copy()
+    image[5, 3] = value
+    return image
+
+
+def one_way():
+    graph = case()["graph"].tolil()
+    graph[0, 1] = 0
+    return graph.tocsr()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        (small(1), InputError, "too few spots"),
+        (small(2), InputError, "too few spots"),
+        (with_image(np.ones((N, 20))), InputError, "no feature differs"),
+        (with_image(image_with(np.nan)), InputError, "missing or infinite values in 1 of 132"),
+        (with_image(image_with(np.inf)), InputError, "missing or infinite values in 1 of 132"),
+        (with_image(np.ones((N - 1, 20))), InputError, "does not fit the spots"),
+        (with_image(np.ones(N)), InputError, "does not fit the spots"),
+        ({"blocks": {}}, InputError, "no features"),
+        ({"n_domains": N + 1}, ConfigError, "more domains than spots"),
+        ({"n_domains": 0}, ConfigError, "at least one domain"),
+        ({"n_domains": -3}, ConfigError, "at least one domain"),
+        ({"weights": {"imag": 1.0}}, ConfigError, "did you mean image"),
+        ({"weights": {"image": -1.0}}, ConfigError, "must not be negative"),
+        ({"weights": {"image": 0.0, "position": 0.0}}, ConfigError, "every feature block has the weight 0"),
+        ({"blocks": {"smell": np.ones((N, 2))}}, ConfigError, "'smell' has no weight"),
+        ({"graph": case()["graph"] * 0}, InputError, "no spot has a neighbour"),
+        ({"graph": case()["graph"][:10, :10]}, InputError, "graph does not fit"),
+        ({"graph": case()["graph"].toarray()}, InputError, "graph does not fit"),
+        ({"graph": one_way()}, InputError, "not symmetric"),
+        ({"xy_um": np.zeros((N, 2))}, InputError, "same coordinates"),
+        ({"xy_um": np.full((N, 2), np.nan)}, InputError, "no finite coordinates"),
+        ({"xy_um": np.zeros((N, 3))}, InputError, "right shape"),
+    ],
+)
+def test_bad_input_is_refused_with_words(method, changes, error, words):
+    with pytest.raises(error, match=words):
+        call(method, **changes)
