@@ -47,7 +47,10 @@ def test_weights_are_honoured():
     expected = {frozenset({0, 1}), frozenset({2, 3})}
     assert partition(leiden(sparse.csr_matrix(ring), resolution=1.0, seed=0)) == expected
     turned = np.roll(ring, 1, axis=(0, 1))  # the heavy edges are now 1-2 and 3-0
-    assert partition(leiden(sparse.csr_matrix(turned), resolution=1.0, seed=0)) == {frozenset({1, 2}), frozenset({3, 0})}
+    assert partition(leiden(sparse.csr_matrix(turned), resolution=1.0, seed=0)) == {
+        frozenset({1, 2}),
+        frozenset({3, 0}),
+    }
 
 
 def test_a_higher_resolution_gives_more_communities_up_to_single_spots():

@@ -63,9 +63,7 @@ def test_spots_without_truth_are_dropped_and_counted(scores, field):
 
 
 def test_the_floor_is_the_same_method_with_the_same_number_of_domains(field, scores):
-    found = histology(
-        {"position": field.xy_um}, **field.places, n_domains=4, seed=0, weights={"position": 1.0}
-    ).labels
+    found = histology({"position": field.xy_um}, **field.places, n_domains=4, seed=0, weights={"position": 1.0}).labels
     assert scores["ari"]["coordinates"] == pytest.approx(adjusted_rand_index(found[30:], field.truth[30:]))
 
 

@@ -27,8 +27,8 @@ class Request:
     mpp
         Microns per pixel of the image, where the user knows it.
     scale
-        Which frame `image` is in: "fullres", "hires", "lowres", or the factor from the spots' pixels to its own, as a
-        number or as two widths ("2000/6954"); None to find out.
+        Which frame `image` is in: "fullres", "hires", "lowres", or the factor from the spots' pixels to its own as
+        text: "0.2876", or as two widths "2000/6954"; None to find out.
     bin_um
         Side of the Visium HD bins to read: 2, 8 or 16.
     """
@@ -41,7 +41,7 @@ class Request:
     counts: Path | None = None
     spots: Path | None = None
     mpp: float | None = None
-    scale: str | float | None = None
+    scale: str | None = None
     bin_um: int | None = None
 
 
