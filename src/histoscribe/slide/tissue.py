@@ -104,7 +104,7 @@ class TissueMask:
         return share
 
 
-def tissue_mask(image: SlideImage, *, mask_um: float = 8.0, max_side: int = 4096) -> TissueMask:
+def tissue_mask(image: SlideImage, *, mask_um: float = 8.0, max_side: int = 2048) -> TissueMask:
     """Find the tissue of a picture.
 
     Parameters

@@ -14,7 +14,7 @@ a stage whose key is unchanged is taken over from the older result by hard links
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,13 @@ class Draft:
         aside = self.folder / f".stage-{name}"
         if aside.exists() and not (resumable and _key_of(aside) == key):
             shutil.rmtree(aside)
-        try:
+        with ExitStack() as undo:
+            if not resumable:
+                undo.callback(shutil.rmtree, aside, ignore_errors=True)
             aside.mkdir(exist_ok=True)
             write_json(aside / ".key", {"key": key})
             facts = work(aside)
-        except BaseException:
-            if not resumable:
-                shutil.rmtree(aside, ignore_errors=True)
-            raise
+            undo.pop_all()
         (aside / ".key").unlink()
         flush_tree(aside)
         files = {file: describe(aside, file) for file in files_below(aside)}
