@@ -24,6 +24,9 @@ from histoscribe.domains.stability import choose_number, repeats, vote
 WEIGHTS = {"image": 1.0, "nuclei": 0.5, "position": 0.005}
 N_REPEATS = 8
 LARGEST_CHOSEN = 12
+SPOTS_PER_DOMAIN = (
+    25  # a chosen number leaves as many on average: of fewer no repeat can tell whether they belong together
+)
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
 
@@ -85,7 +88,7 @@ def _clustered(
     cuts, patch = clustering.cuts, clustering.patch
     evidence: dict[str, Any] = {"method": "histology", "seed": seed, "requested": n_domains, "blocks": joined.record}
     if n_domains is None:
-        evidence["choice"] = choose_number(cuts, largest=min(LARGEST_CHOSEN, len(joined.X) - 1))
+        evidence["choice"] = choose_number(cuts, largest=_largest(len(joined.X)))
     k = n_domains if n_domains is not None else evidence["choice"]["chosen"]
     found = [cut.exactly(k) for cut in cuts]
     voted, share = vote([labels[patch] for labels, _ in found], k)
@@ -102,6 +105,11 @@ def _clustered(
         "mean_confidence": round(float(confidence.mean()), 4),
     }
     return ordered(refined), confidence, evidence
+
+
+def _largest(n_spots: int) -> int:
+    """Largest number of domains that is chosen for a section; a larger one can be asked for."""
+    return max(min(2, n_spots - 1), min(LARGEST_CHOSEN, n_spots // SPOTS_PER_DOMAIN))
 
 
 def ordered(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -23,6 +23,8 @@ _SHARE_OF_NEIGHBOURS = 0.5
 # other number comes near in stability. Set on synthetic fields, never on annotated sections.
 _SHARE_OF_TWO = 0.75
 _AS_GOOD = 0.02
+# under this the repeats agree on no number: then fewer domains are told, not more
+_AGREED = 0.6
 # numbers that a reader may prefer for reasons of their own have at least this share of the chosen one's stability
 _ADMISSIBLE = 0.9
 
@@ -113,7 +115,8 @@ def choose_number(cuts: Sequence[Partitioner], *, largest: int) -> dict[str, Any
     """Choose the number of domains on which disturbed repeats agree best.
 
     The stability of a number is the mean adjusted Rand index between pairs of repeats. The most stable number from
-    three up is chosen, the largest where several are as good; two only where nothing else is nearly as stable.
+    three up is chosen: of several as good the largest, or the smallest where the repeats agree on none of them (under
+    0.6); two only where nothing else is nearly as stable.
 
     Parameters
     ----------
@@ -135,13 +138,16 @@ def choose_number(cuts: Sequence[Partitioner], *, largest: int) -> dict[str, Any
         pairs = [adjusted_rand_score(a, b) for i, a in enumerate(found) for b in found[:i]]
         curve.append(float(np.mean(pairs)))
     chosen = _most_stable(curve) + 2
+    agreed = curve[chosen - 2] >= _AGREED
     least = _ADMISSIBLE * curve[chosen - 2]
     return {
         "numbers": numbers,
         "stability": [round(value, 4) for value in curve],
         "chosen": chosen,
         "admissible": [k for k, stability in zip(numbers, curve, strict=True) if stability >= least],
-        "rule": "most stable number from 3 up by mean pairwise ARI over disturbed repeats; 2 where no other comes near",
+        "agreed": agreed,
+        "rule": "most stable number from 3 up by mean pairwise ARI over disturbed repeats, of several as good the "
+        "largest, or the smallest where none reaches 0.6; 2 where no other comes near",
     }
 
 
@@ -149,7 +155,8 @@ def _most_stable(curve: Sequence[float]) -> int:
     """Position of the number to choose in a curve that starts with the stability of two domains."""
     if len(curve) == 1 or max(curve[1:]) < _SHARE_OF_TWO * curve[0]:
         return 0
-    return max(i for i, stability in enumerate(curve) if i > 0 and stability >= max(curve[1:]) - _AS_GOOD)
+    as_good = [i for i, stability in enumerate(curve) if i > 0 and stability >= max(curve[1:]) - _AS_GOOD]
+    return max(as_good) if max(curve[1:]) >= _AGREED else min(as_good)
 
 
 def _thinned(graph: sparse.csr_matrix, rng: np.random.Generator) -> sparse.csr_matrix:

@@ -167,7 +167,9 @@ class Scene:
             return _sample(self.told_px)
         low, high = self.xy_px.min(0), self.xy_px.max(0)
         low, high = low - 1.5 * self.spacing_px, high + 1.5 * self.spacing_px
-        step = max(self.spacing_px, float(np.sqrt(np.prod(high - low) / _SAMPLE)))
+        sides = high - low
+        # about as many points as spots are weighed, also where all spots stand on a line or at one place
+        step = max(self.spacing_px, float(np.sqrt(np.prod(sides) / _SAMPLE)), float(sides.max() / _SAMPLE))
         axes = [np.arange(a, b, step) for a, b in zip(low, high, strict=True)]
         grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)  # (m, 2)
         free: Points = grid[self.tree.query(grid)[0] > self.spacing_px]

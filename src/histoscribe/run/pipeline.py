@@ -20,7 +20,7 @@ from histoscribe.run.stain import StainedEncoder, fitted_normaliser
 from histoscribe.section import Section
 from histoscribe.slide.align import apply_alignment, estimate_shift
 from histoscribe.slide.tissue import tissue_mask
-from histoscribe.store.files import fingerprint, sha256_file
+from histoscribe.store.files import fingerprint
 from histoscribe.store.result import Draft, StageDone, writing_result
 
 
@@ -91,12 +91,11 @@ def run_section(
     """
     listen({"event": "stage", "stage": "read", "state": "started"})
     prepared = prepare(request, config)
-    card = load_card(config.encoder)
-    encoder = build_encoder(card, device=config.device, precision=config.precision)
+    encoder = build_encoder(load_card(config.encoder), device=config.device, precision=config.precision)
     normaliser = fitted_normaliser(prepared.section, config)
     if normaliser is not None:
         encoder = StainedEncoder(encoder, normaliser)
-    record = _record(prepared, card, config)
+    record = _record(prepared, encoder.card, config)
     embedding_settings = {
         **{name: record["configuration"][name] for name in ("tile_um", "precision", "device")},
         "card": record["encoder"],
@@ -125,9 +124,6 @@ def run_section(
 
 def _record(prepared: Prepared, card: Card, config: RunConfig) -> dict[str, Any]:
     """Describe the run for run.json and the report: nothing of it tells the time or a path of this computer."""
-    encoder = card.to_dict()
-    if card.file is not None and not card.sha256:
-        encoder["sha256"] = sha256_file(card.file)
     settings = config.to_dict() | {"encoder": card.name}
     if config.stain_reference is not None:
         settings["stain_reference"] = Path(config.stain_reference).name
@@ -137,7 +133,7 @@ def _record(prepared: Prepared, card: Card, config: RunConfig) -> dict[str, Any]
         "code": code_fingerprint(),
         "configuration": settings,
         "seed": config.seed,
-        "encoder": encoder,
+        "encoder": card.to_dict(),
         "format": prepared.inputs["format"],
         "told": prepared.inputs["told"],
         "inputs": prepared.inputs["files"],
