@@ -102,3 +102,10 @@ def test_methods_name_the_stain_normalisation_and_the_method(contents_of):
     assert "Stain was normalised (macenko)" in text
     assert "by the method histology" in text
     assert "Stain" not in words.methods(contents_of(record={"configuration": {"stain": "none"}}))
+
+
+def test_a_choice_that_the_repeats_do_not_support_is_told():
+    evidence = {"requested": None, "choice": {"chosen": 3, "agreed": False, "numbers": [2, 3], "stability": [0.4, 0.5]}}
+    assert any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))
+    evidence["choice"]["agreed"] = True
+    assert not any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))

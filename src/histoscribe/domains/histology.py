@@ -24,9 +24,8 @@ from histoscribe.domains.stability import choose_number, repeats, vote
 WEIGHTS = {"image": 1.0, "nuclei": 0.5, "position": 0.005}
 N_REPEATS = 8
 LARGEST_CHOSEN = 12
-SPOTS_PER_DOMAIN = (
-    25  # a chosen number leaves as many on average: of fewer no repeat can tell whether they belong together
-)
+# a chosen number leaves at least so many on average: of fewer no repeat can tell whether they belong together
+SPOTS_PER_DOMAIN = 25
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
 

@@ -7,8 +7,8 @@ from scipy import sparse
 from histoscribe.domains.leiden import leiden
 
 # above this many spots, Leiden's first and slowest steps are done once, and the search runs on their small communities
-_FINE_LIMIT = 1000
-_N_SMALL = 400
+_FINE_LIMIT = 500
+_N_SMALL = 200
 _STEPS = 11
 _RESOLUTIONS = (1e-2, 1e2)
 

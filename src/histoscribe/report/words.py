@@ -115,6 +115,11 @@ def why_this_number(evidence: Mapping[str, Any], found: int) -> list[str]:
         if others:
             best = max(others, key=lambda k: others[k])
             sentences.append(f"Of the other numbers, {best:,} is the most stable, with {others[best]:.2f}.")
+    if choice.get("agreed") is False:
+        sentences.append(
+            "No number is stable here: the picture shows no sharp division, and this one is the fewest that does about "
+            "as well as any. Ask for the number that your question needs."
+        )
     if choice.get("rule"):
         sentences.append(f"The rule: {str(choice['rule']).rstrip('.')}.")
     return sentences
