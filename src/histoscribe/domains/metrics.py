@@ -4,6 +4,7 @@ A score says little alone: layers are found by their place, and many annotations
 with its floors: the same clustering into the same number of domains, given only coordinates, or only colour.
 """
 
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import numpy as np
@@ -23,7 +24,7 @@ class Score(TypedDict):
 
 
 class Scores(TypedDict):
-    """Agreement of domains with the truth, each score in [.., 1], higher is better.
+    """Agreement of domains with the truth; of every score, 1 is the best.
 
     `coherence` is the share of neighbouring pairs with one label; it needs no truth, and that of the truth itself is
     `truth_coherence`. `dropped` counts the spots whose truth is missing.
@@ -76,7 +77,33 @@ def score_domains(
         Numbers of spots that differ, or no spot with a known domain.
     """
     labels, truth = np.asarray(labels), np.asarray(truth)
-    n = len(xy_um)
+    missing = _checked_truth(labels, truth, len(xy_um))
+    known, k = ~missing, len(np.unique(labels))
+    code = np.unique(truth[known].astype(str), return_inverse=True)[1]
+
+    coordinates = _floor("position", np.asarray(xy_um), k, xy_um=xy_um, graph=graph, seed=seed)
+    by_colour = None if colour is None else _floor("colour", np.asarray(colour), k, xy_um=xy_um, graph=graph, seed=seed)
+
+    def beside(measure: Callable[[NDArray[Any]], float]) -> Score:
+        return Score(
+            score=measure(labels),
+            coordinates=measure(coordinates),
+            colour=None if by_colour is None else measure(by_colour),
+        )
+
+    return Scores(
+        ari=beside(lambda found: adjusted_rand_index(found[known], code)),
+        nmi=beside(lambda found: normalised_mutual_information(found[known], code)),
+        coherence=beside(lambda found: spatial_coherence(found, graph)),
+        truth_coherence=spatial_coherence(code, graph[known][:, known]),
+        n_domains=k,
+        n_truth=int(code.max()) + 1,
+        scored=int(known.sum()),
+        dropped=int(missing.sum()),
+    )
+
+
+def _checked_truth(labels: NDArray[Any], truth: NDArray[Any], n: int) -> NDArray[np.bool_]:
     if labels.shape != (n,) or truth.shape != (n,):
         raise InputError(
             "domains, truth and coordinates have different numbers of spots",
@@ -87,27 +114,7 @@ def score_domains(
     missing = missing_labels(truth)
     if missing.all():
         raise InputError("no spot has a known domain", where="truth", found=f"{n:,} spots without a label")
-    known, k = ~missing, len(np.unique(labels))
-    candidates: dict[str, NDArray[Any] | None] = {"score": labels, "coordinates": None, "colour": None}
-    candidates["coordinates"] = _floor("coordinates", np.asarray(xy_um), k, xy_um=xy_um, graph=graph, seed=seed)
-    if colour is not None:
-        candidates["colour"] = _floor("colour", np.asarray(colour), k, xy_um=xy_um, graph=graph, seed=seed)
-    code = np.unique(truth[known].astype(str), return_inverse=True)[1]
-    scores: dict[str, dict[str, float | None]] = {"ari": {}, "nmi": {}, "coherence": {}}
-    for name, found in candidates.items():
-        scores["ari"][name] = None if found is None else adjusted_rand_index(found[known], code)
-        scores["nmi"][name] = None if found is None else normalised_mutual_information(found[known], code)
-        scores["coherence"][name] = None if found is None else spatial_coherence(found, graph)
-    return Scores(
-        ari=Score(**scores["ari"]),  # type: ignore[typeddict-item]
-        nmi=Score(**scores["nmi"]),  # type: ignore[typeddict-item]
-        coherence=Score(**scores["coherence"]),  # type: ignore[typeddict-item]
-        truth_coherence=spatial_coherence(code, graph[known][:, known]),
-        n_domains=k,
-        n_truth=int(code.max()) + 1,
-        scored=int(known.sum()),
-        dropped=int(missing.sum()),
-    )
+    return missing
 
 
 def adjusted_rand_index(labels: NDArray[Any], truth: NDArray[Any]) -> float:
@@ -147,7 +154,7 @@ def missing_labels(truth: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _floor(
-    name: str,
+    block: str,
     features: NDArray[Any],
     k: int,
     *,
@@ -155,7 +162,6 @@ def _floor(
     graph: sparse.csr_matrix,
     seed: int,
 ) -> NDArray[np.int64]:
-    block = "position" if name == "coordinates" else name
     if not np.ptp(features, axis=0).any():  # a picture of one colour: the floor is to know nothing
         return np.ones(len(features), np.int64)
     blocks = {block: features}
