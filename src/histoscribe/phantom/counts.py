@@ -89,9 +89,7 @@ def draw_counts(rates: Float, loadings: Float, scale: Float, *key: int | str) ->
     return sparse.vstack(parts, format="csr", dtype=np.int32)
 
 
-def draw_bin_counts(
-    field: FactorField, loadings: Float, depth: float, bin_um: int, *key: int | str
-) -> sparse.csr_matrix:
+def draw_bin_counts(field: FactorField, loadings: Float, bin_um: int, *key: int | str) -> sparse.csr_matrix:
     """Draw the counts of all square bins of a section, molecule by molecule at 2 um and summed to larger bins.
 
     A bin of any size holds exactly the molecules of the 2 um bins in it. Bins differ in capture by a gamma factor.
@@ -100,31 +98,44 @@ def draw_bin_counts(
     -------
     (bins, g) int32 sparse, in the order of `square_layout`.
     """
-    factor = int(bin_um // FINE_UM)
+    factor, n_genes = int(bin_um // FINE_UM), loadings.shape[1]
     columns_all, rows_all = hd_shape(field.geometry.size_um, bin_um)
-    totals = loadings.sum(axis=1)  # share of molecules that each factor makes where it is 1
-    within = np.cumsum(loadings / np.maximum(totals, 1e-12)[:, None], axis=1)
-    ladder = (within + np.arange(len(totals))[:, None]).ravel()  # one rising ladder over all factors
-    spots, genes = [], []
+    found = []
     for column, row, columns, rows in _blocks(field, _BLOCK_BINS):
         factors, _ = field.bins(column, row, columns, rows)
         rng = generator(*key, "bins", column, row)
-        mean = factors.reshape(-1, len(totals)) * totals  # (bins, r), rows sum to 1 on tissue
-        lanes = np.cumsum(mean, axis=1)
-        expected = lanes[:, -1] * depth * MOLECULES_PER_UM2 * FINE_UM**2
-        n = rng.poisson(expected * rng.gamma(4.0, 0.25, len(expected)))
-        place = np.repeat(np.arange(len(n)), n)
-        pick = rng.random(len(place)) * lanes[place, -1]
-        lane = (lanes[place] <= pick[:, None]).sum(axis=1).clip(max=len(totals) - 1)
-        gene = np.searchsorted(ladder, lane + rng.random(len(place)), side="right") - lane * loadings.shape[1]
+        place, gene = _draw_molecules(factors.reshape(columns * rows, -1), loadings, rng)
         bin_row, bin_col = (row + place // columns) // factor, (column + place % columns) // factor
-        keep = (bin_row < rows_all) & (bin_col < columns_all)
-        spots.append((bin_row * columns_all + bin_col)[keep])
-        genes.append(np.clip(gene, 0, loadings.shape[1] - 1)[keep])
-    rows_, columns_ = np.concatenate(spots), np.concatenate(genes)
-    shape = (columns_all * rows_all, loadings.shape[1])
-    counts = sparse.coo_matrix((np.ones(len(rows_), np.int32), (rows_, columns_)), shape=shape).tocsr()
-    return counts.astype(np.int32)
+        kept = (bin_row < rows_all) & (bin_col < columns_all)
+        entry = (bin_row[kept] * columns_all + bin_col[kept]) * n_genes + gene[kept]
+        where, times = np.unique(entry, return_counts=True)  # larger bins never cross the border of a block
+        found.append([part.astype(np.int32) for part in (times, where // n_genes, where % n_genes)])
+    times, spots, genes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    shape = (columns_all * rows_all, n_genes)
+    return sparse.coo_matrix((times, (spots, genes)), shape=shape).tocsr()
+
+
+def _draw_molecules(
+    factors: NDArray[np.float32], loadings: Float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Bin and gene of every molecule caught in some 2 um bins, from their factors (bins, r)."""
+    totals = loadings.sum(axis=1)  # share of a place's molecules that each factor makes where it is 1
+    made = np.cumsum(factors * totals, axis=1, dtype=np.float64)  # rises to 1 on tissue
+    per_bin = rng.poisson(made[:, -1] * MOLECULES_PER_UM2 * FINE_UM**2 * rng.gamma(4.0, 0.25, len(made)))
+    place = np.repeat(np.arange(len(made)), per_bin)
+    made /= np.maximum(made[:, -1:], 1e-12)
+    factor = _climb(made, place, rng)
+    within = np.cumsum(loadings, axis=1) / np.maximum(totals, 1e-12)[:, None]
+    return place, _climb(within, factor, rng)
+
+
+def _climb(shares: Float, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw a column for each row number from that row's cumulative shares (n, k): one search in one rising ladder."""
+    n, k = shares.shape
+    ladder = (shares + np.arange(n)[:, None]).ravel()
+    step = np.searchsorted(ladder, rows + rng.random(len(rows)), side="right") - rows * k
+    column: NDArray[np.int64] = np.clip(step, 0, k - 1)
+    return column
 
 
 def _blocks(field: FactorField, side: int) -> Iterator[tuple[int, int, int, int]]:

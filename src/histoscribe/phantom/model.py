@@ -252,7 +252,7 @@ class Phantom:
 
         Larger bins hold exactly what the 2 um bins in them hold.
         """
-        return draw_bin_counts(self._factors, self.programmes.loadings, 1.0, bin_um, *self._key)
+        return draw_bin_counts(self._factors, self.programmes.loadings, bin_um, *self._key)
 
     def _bin_footprints(self, bin_um: int, kept: NDArray[np.bool_]) -> Footprints:
         """Means of the factors over square bins, row by row of 512 um so that memory stays bounded."""
