@@ -106,3 +106,20 @@ def test_what_cannot_be_is_refused(change, error, words):
     arguments = {"xy_um": hexagonal(4, 4), "kind": "hex", "pitch_um": 100.0} | change
     with pytest.raises(error, match=words):
         lattice_graph(arguments.pop("xy_um"), **arguments)
+
+
+@pytest.mark.parametrize("degrees_turned", [0, 17, 45, 80])
+@pytest.mark.parametrize("kind", ["hex", "square"])
+def test_a_rotated_lattice_has_the_same_neighbours(kind, degrees_turned):
+    xy = {"hex": hexagonal(9, 8), "square": square(9, 8, 100.0)}[kind]
+    c, s = np.cos(np.radians(degrees_turned)), np.sin(np.radians(degrees_turned))
+    turned = lattice_graph(xy @ np.array([[c, s], [-s, c]]), kind=kind, pitch_um=100.0)
+    assert same(turned, lattice_graph(xy, kind=kind, pitch_um=100.0))
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_the_wider_gaps_between_blocks_of_a_printed_array_are_bridged(diagonal):
+    xy = square(10, 10)
+    gapped = xy + np.column_stack([60.0 * (xy[:, 0] // 1000), 60.0 * (xy[:, 1] // 600)])  # 260 um every few spots
+    options = {"kind": "square", "pitch_um": 200.0, "diagonal": diagonal}
+    assert same(lattice_graph(gapped, **options), lattice_graph(xy, **options))

@@ -10,8 +10,15 @@ from scipy.spatial import cKDTree
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.graph.checks import checked_xy, sorted_by_place, symmetric
 
-# (neighbours, their distance, that of the next ring), distances in pitches
-_RINGS = {("hex", False): (6, 1.0, 3**0.5), ("square", False): (4, 1.0, 2**0.5), ("square", True): (8, 2**0.5, 2.0)}
+# by lattice: how many directions, and how far the neighbours in even and in odd directions lie, in pitches
+_DIRECTIONS = {("hex", False): (6, 1.0, 1.0), ("square", False): (4, 1.0, 1.0), ("square", True): (8, 1.0, 2**0.5)}
+# printed arrays leave wider gaps between blocks of rows or columns, up to a third of a pitch; the next spot in the
+# same direction is two pitches away, so a distance of up to one and a half is a neighbour
+_REACH = 1.5
+_NEAREST = 0.5
+# a spot belongs to a direction if it lies this close to it, in shares of the half angle between two directions
+_SLACK = 0.75
+_CANDIDATES = 16
 
 
 def lattice_graph(
@@ -19,8 +26,9 @@ def lattice_graph(
 ) -> sparse.csr_matrix:
     """Join every spot with the neighbours that its lattice gives it.
 
-    Spots are neighbours where their distance is below the geometric mean of the last wanted ring and the next one, so
-    that missing spots leave holes instead of far neighbours, and a warp of about a sixth of the pitch changes nothing.
+    The lattice's rotation is measured first. In each of its directions a spot is joined with the nearest other that
+    lies half to one and a half pitches away, so that missing spots leave holes instead of far neighbours, and neither
+    warps nor the wider gaps of printed arrays change anything.
 
     Parameters
     ----------
@@ -44,22 +52,17 @@ def lattice_graph(
     InputError
         Coordinates that are not finite (n, 2), all the same, or none of which lie a pitch apart.
     """
-    if (kind, diagonal) not in _RINGS:
+    if (kind, diagonal) not in _DIRECTIONS:
         raise ConfigError(
             "there is no such lattice", expected="hex, square, or square with diagonals", found=f"{kind}, {diagonal=}"
         )
     if not (np.isfinite(pitch_um) and pitch_um > 0):
         raise ConfigError("the pitch must be positive", where="pitch_um", found=pitch_um)
     xy = checked_xy(xy_um)
-    neighbours, last, following = _RINGS[kind, diagonal]
     order = sorted_by_place(xy)
-    tree = cKDTree(xy[order])
-    # one query of a fixed number of neighbours: n log n even where many points lie on a heap
-    distance, found = tree.query(xy[order], k=neighbours + 1, distance_upper_bound=pitch_um * (last * following) ** 0.5)
-    rows, columns = np.nonzero(np.isfinite(distance))
-    graph = symmetric(order[rows], order[found[rows, columns]], len(xy))
-    if len(xy) > 1 and graph.nnz == 0:
-        typical = float(np.median(tree.query(xy[order], k=2)[0][:, 1]))
+    i, j = _joined(xy[order] / pitch_um, *_DIRECTIONS[kind, diagonal])
+    if len(xy) > 1 and len(i) == 0:
+        typical = float(np.median(cKDTree(xy).query(xy, k=2)[0][:, 1]))
         raise InputError(
             "no two spots lie a pitch apart",
             where="xy_um",
@@ -67,4 +70,32 @@ def lattice_graph(
             found=f"nearest spots {typical:g} um apart",
             mend="check the microns per pixel and the assay's pitch",
         )
-    return graph
+    return symmetric(order[i], order[j], len(xy))
+
+
+def _joined(
+    xy: NDArray[np.float64], n_directions: int, even: float, odd: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pairs (i, j) such that j is the nearest to i in one of the lattice's directions; `xy` in pitches."""
+    # a fixed number of candidates: n log n even where many points lie on a heap
+    distance, found = cKDTree(xy).query(xy, k=_CANDIDATES + 1, distance_upper_bound=_REACH * max(even, odd))
+    i, rank = np.nonzero(np.isfinite(distance) & (distance > _NEAREST))
+    j, distance = found[i, rank], distance[i, rank]  # (pairs,)
+    step = xy[j] - xy[i]
+    angle = np.arctan2(step[:, 1], step[:, 0])
+
+    # the rotation repeats itself after one direction of the lattice; diagonals do not count for it
+    fold = n_directions if even == odd else n_directions // 2
+    straight = distance < 1.25 * even
+    turn = np.angle(np.exp(1j * fold * angle[straight]).sum()) / fold
+    position = (angle - turn) * n_directions / (2 * np.pi)
+    direction = np.rint(position).astype(np.int64) % n_directions
+    reach = np.where(direction % 2 == 0, even, odd) * _REACH
+    fits = (np.abs(position - np.rint(position)) < _SLACK / 2) & (distance < reach)
+    i, j, distance, direction = i[fits], j[fits], distance[fits], direction[fits]
+
+    nearest_first = np.lexsort((j, distance, direction, i))
+    i, j, direction = i[nearest_first], j[nearest_first], direction[nearest_first]
+    first = np.ones(len(i), bool)
+    first[1:] = (np.diff(i) != 0) | (np.diff(direction) != 0)
+    return i[first], j[first]
