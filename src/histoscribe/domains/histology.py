@@ -69,7 +69,7 @@ def histology(
     ConfigError
         A number of domains that cannot be had, or a weight for a block that is not there.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, defaults=WEIGHTS)
     # more threads would add up in another order, and a rounding can move a spot

@@ -1,0 +1,110 @@
+"""What the verbs of the command line share: the application, where text goes, and how long work is shown."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+import histoscribe
+from histoscribe.run.events import Event, Listener, json_log, tell_all
+
+REFUSED, INCOMPLETE = 2, 3
+COLOURS = {"ok": "green", "warning": "yellow", "refused": "red", "broken": "red", "done": "green", "failed": "red"}
+
+app = App(
+    name="histoscribe",
+    version=histoscribe.__version__,
+    help="Reads what an H&E-stained tissue section says about its genes.",
+    result_action="return_value",
+)
+_WIDE = 240  # columns of a table that goes to a file or a pipe: nothing in it is cut
+
+
+def _console(*, stderr: bool) -> Console:
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = _WIDE
+    return made
+
+
+console, err = _console(stderr=False), _console(stderr=True)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Show:
+    """How a long command tells what it does."""
+
+    quiet: bool = False
+    """Show no progress."""
+    log_json: Path | None = None
+    """Append every event of the run to this file, one JSON object a line."""
+
+
+def documented_by(function: Callable[..., Any]) -> Callable[[F], F]:
+    """Give a verb the docstring of the public function that it calls."""
+
+    def copy_docstring(verb: F) -> F:
+        verb.__doc__ = function.__doc__
+        return verb
+
+    return copy_docstring
+
+
+def say(text: str) -> None:
+    """Print text as it is."""
+    console.print(escape(text))
+
+
+@contextmanager
+def listener(show: Show | None) -> Iterator[Listener]:
+    """Give a progress bar where there is a terminal, a log where one is asked for."""
+    show = show or Show()
+    with ExitStack() as stack:
+        listeners: list[Listener] = []
+        if show.log_json is not None:
+            listeners.append(stack.enter_context(json_log(show.log_json)))
+        if err.is_terminal and not show.quiet:
+            listeners.append(_Bar(stack.enter_context(_progress())))
+        yield tell_all(listeners)
+
+
+def _progress() -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=err, transient=True)
+
+
+class _Bar:
+    """Shows the events of a run as one bar per stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.task: TaskID | None = None
+
+    def __call__(self, event: Event) -> None:
+        if event["event"] == "stage" and event["state"] == "started":
+            self._end()
+            self.task = self.progress.add_task(f"{event.get('section', '')} {event['stage']}".strip(), total=None)
+        elif event["event"] == "progress" and self.task is not None:
+            self.progress.update(self.task, completed=event["done"], total=event["total"])
+        elif event["event"] == "stage":
+            self._end()
+
+    def _end(self) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None

@@ -1,0 +1,145 @@
+"""Verbs on sections: demo, check, run, verify, doctor and encoders."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.markup import escape
+from rich.table import Table
+
+from histoscribe.cli.app import COLOURS, INCOMPLETE, REFUSED, Show, app, console, documented_by, err, listener, say
+from histoscribe.errors import HistoscribeError
+from histoscribe.run import demo as demo_module
+from histoscribe.run import doctor as doctor_module
+from histoscribe.run import verbs
+
+
+@app.command
+@documented_by(demo_module.demo)
+def demo(
+    *,
+    out: Path = Path("demo_result"),
+    corrupt: Annotated[Literal["swap", "scale"] | None, Parameter(name="--break")] = None,
+    show: Show | None = None,
+) -> int:
+    """Run the demo and print where its pieces lie and the agreement with the truth."""
+    with listener(show) as listen:
+        made = demo_module.demo(out, corrupt=corrupt, listen=listen)
+    scores = made.outcome.scores or {}
+    say(f"vendor folder  {made.vendor_folder}")
+    say(f"report         {Path(made.outcome.folder or out) / 'report.html'}")
+    say(f"agreement      {_agreement(scores)}")
+    return 0
+
+
+@app.command
+@documented_by(verbs.check)
+def check(path: Path) -> int:
+    """Print what was read and every finding of the preflight."""
+    status = 0
+    for reading, found in verbs.check(path):
+        if isinstance(reading, HistoscribeError) or found is None:
+            err.print(f"[red]refused[/red] {escape(str(reading))}")
+            status = REFUSED
+            continue
+        section = reading.section
+        genes = f"{section.spots.n_vars:,} genes" if section.has_counts else "no counts"
+        say(f"{section.name}: {reading.format} ({reading.why})")
+        say(f"  {section.spots.n_obs:,} spots, {genes}, {section.mpp:.4g} um/px")
+        for note in reading.notes:
+            say(f"  note: {note}")
+        for finding in found.findings:
+            console.print(
+                f"  [{COLOURS[finding.level]}]{finding.level:8}[/] {escape(finding.name)}: {escape(finding.message)}"
+            )
+            if finding.level != "ok" and finding.mend:
+                say(f"           to mend it: {finding.mend}")
+        status = REFUSED if found.refused else status
+    return status
+
+
+@app.command
+@documented_by(verbs.run_sections)
+def run(
+    path: Path,
+    *,
+    out: Path,
+    encoder: str | None = None,
+    n_domains: int | None = None,
+    config: Path | None = None,
+    seed: int | None = None,
+    show: Show | None = None,
+) -> int:
+    """Run the sections and print where the reports lie, or which sections failed and why."""
+    with listener(show) as listen:
+        outcomes = verbs.run_sections(
+            path, out=out, encoder=encoder, n_domains=n_domains, config=config, seed=seed, listen=listen
+        )
+    if len(outcomes) == 1 and outcomes[0].folder == out:
+        outcome = outcomes[0]
+        say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
+        say(f"report  {out / 'report.html'}")
+        return 0
+    table = Table("section", "status", "spots", "domains", "reason or report")
+    for one in outcomes:
+        last = str(one.folder / "report.html") if one.folder else one.reason
+        status = f"[{COLOURS[one.status]}]{one.status}[/]"
+        table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
+    console.print(table)
+    return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
+
+
+@app.command
+@documented_by(verbs.verify)
+def verify(folder: Path) -> int:
+    """Print every file that is not as it was written."""
+    status = 0
+    for name, found in verbs.verify(folder).items():
+        where = folder if name == "." else folder / name
+        for damage in found.damages:
+            err.print(f"[red]damaged[/red] {escape(f'{where / damage.path}: {damage.problem}')}")
+        for stranger in found.strangers:
+            say(f"note: {where / stranger} is not of this result")
+        if found.ok:
+            say(
+                f"{where}: whole; {found.n_files:,} files, {found.n_bytes / 1e6:,.1f} MB read back as they were written"
+            )
+        else:
+            err.print(
+                escape(f"{where}: {len(found.damages):,} of {found.n_files:,} files are not as they were written")
+            )
+            status = REFUSED
+    return status
+
+
+@app.command
+@documented_by(doctor_module.doctor)
+def doctor() -> int:
+    """Print a table of findings."""
+    table = Table("what", "", "seen", "to mend it")
+    findings = doctor_module.doctor()
+    for one in findings:
+        table.add_row(one.name, f"[{COLOURS[one.level]}]{one.level}[/]", escape(one.message), escape(one.mend))
+    console.print(table)
+    return REFUSED if any(one.level == "broken" for one in findings) else 0
+
+
+@app.command
+def encoders() -> int:
+    """List the encoders that can be named, and whether each can be used here and now."""
+    from histoscribe.encoders import availability, cards
+
+    table = Table("name", "backend", "size", "numbers", "um/px", "licence", "gated", "available here")
+    for card in cards():
+        state = availability(card)
+        here = "[green]yes[/]" if state.available else escape(f"no: {state.why}")
+        mpp = f"{card.mpp:g}" if card.mpp else "-"
+        gated = "yes" if card.gated else "no"
+        table.add_row(card.name, card.backend, str(card.size), str(card.dimension), mpp, card.licence, gated, here)
+    console.print(table)
+    return 0
+
+
+def _agreement(scores: dict[str, Any]) -> str:
+    floors = ", ".join(f"{name} alone {floor['ari']:.2f}" for name, floor in scores.get("floors", {}).items())
+    return f"ARI {scores['ari']:.2f} with the known domains ({floors})"

@@ -1,0 +1,1 @@
+"""Maps finer than the spots: expression on the tissue's own pixels."""

@@ -1,0 +1,1 @@
+"""Prediction heads, one file each; `histoscribe.predict.HEADS` lists them."""
