@@ -58,6 +58,14 @@ def test_a_chosen_number_is_set_against_the_next_best():
     assert sentences[3] == "The rule: the best."
 
 
+def test_the_numbers_that_would_do_as_well_are_named():
+    choice = {"numbers": [3, 4, 5], "stability": [0.88, 0.9, 0.4], "chosen": 4, "admissible": [3, 4]}
+    said = " ".join(words.why_this_number({"requested": None, "choice": choice}, 4))
+    assert "as admissible: 3." in said
+    choice["admissible"] = [4]
+    assert "admissible" not in " ".join(words.why_this_number({"requested": None, "choice": choice}, 4))
+
+
 def test_a_stability_that_is_not_known_is_left_out_of_the_curve():
     choice = {"numbers": [4, 3, 5], "stability": [0.9, 0.6, float("nan")]}
     assert words.stability_curve({"choice": choice}) == {3: 0.6, 4: 0.9}

@@ -115,6 +115,9 @@ def why_this_number(evidence: Mapping[str, Any], found: int) -> list[str]:
         if others:
             best = max(others, key=lambda k: others[k])
             sentences.append(f"Of the other numbers, {best:,} is the most stable, with {others[best]:.2f}.")
+    also = [k for k in choice.get("admissible") or () if k != found]
+    if requested is None and also:
+        sentences.append(f"About as stable, and so as admissible: {', '.join(f'{k:,}' for k in also)}.")
     if choice.get("agreed") is False:
         sentences.append(
             "No number is stable here: the picture shows no sharp division, and this one is the fewest that does about "
