@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 import histoscribe
 from histoscribe.run.events import Event, Listener, json_log, tell_all
@@ -82,7 +82,7 @@ def _progress() -> Progress:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=err, transient=True)
@@ -98,9 +98,12 @@ class _Bar:
     def __call__(self, event: Event) -> None:
         if event["event"] == "stage" and event["state"] == "started":
             self._end()
-            self.task = self.progress.add_task(f"{event.get('section', '')} {event['stage']}".strip(), total=None)
+            self.task = self.progress.add_task(
+                f"{event.get('section', '')} {event['stage']}".strip(), total=None, count=""
+            )
         elif event["event"] == "progress" and self.task is not None:
-            self.progress.update(self.task, completed=event["done"], total=event["total"])
+            done, total = event["done"], event["total"]
+            self.progress.update(self.task, completed=done, total=total, count=f"{done:,} of {total:,}")
         elif event["event"] == "stage":
             self._end()
 

@@ -1,0 +1,74 @@
+"""Verbs on tissue domains: domains and score."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from histoscribe.cli.app import COLOURS, INCOMPLETE, Show, app, console, documented_by, listener, say
+from histoscribe.run import domains as run_domains
+from histoscribe.run.config import RunConfig, read_config
+
+FLOORS = ("coordinates", "colour", "depth")
+METRICS = {
+    "ari": "adjusted Rand index",
+    "nmi": "normalised mutual information",
+    "boundary": "agreement of borders",
+    "coherence": "neighbours of one domain",
+}
+
+
+@app.command
+@documented_by(run_domains.domains)
+def domains(
+    path: Path,
+    *,
+    out: Path,
+    method: Literal["niche", "efnst", "histology"] | None = None,
+    n_domains: int | None = None,
+    consensus: bool = False,
+    encoder: str | None = None,
+    seed: int | None = None,
+    config: Path | None = None,
+    show: Show | None = None,
+) -> int:
+    """Find the domains and print where the reports lie, or which sections were refused and why."""
+    settings = RunConfig(encoder=run_domains.ENCODER) if config is None else read_config(config)
+    settings = settings.updated(encoder=encoder, seed=seed)
+    with listener(show) as listen:
+        outcomes = run_domains.domains(
+            path, out=out, method=method, n_domains=n_domains, consensus=consensus, config=settings, listen=listen
+        )
+    if len(outcomes) == 1 and outcomes[0].folder == out:
+        outcome = outcomes[0]
+        say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
+        say(f"report  {out / 'report.html'}")
+        return 0
+    table = Table("section", "status", "spots", "domains", "reason or report")
+    for one in outcomes:
+        last = str(one.folder / "report.html") if one.folder else one.reason
+        status = f"[{COLOURS[one.status]}]{one.status}[/]"
+        table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
+    console.print(table)
+    return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
+
+
+@app.command
+@documented_by(run_domains.score)
+def score(result: Path, *, labels: Path, column: str | None = None, out: Path | None = None) -> int:
+    """Print every score beside its floors."""
+    scores = run_domains.score(result, labels=labels, column=column, out=out)
+    table = Table("score", "this result", *(f"{floor} only" for floor in FLOORS))
+    for metric, name in METRICS.items():
+        row = scores[metric]
+        table.add_row(name, _number(row["score"]), *(_number(row[floor]) for floor in FLOORS))
+    console.print(table)
+    say(f"{scores['scored']:,} spots scored, {scores['dropped']:,} without a label dropped")
+    say(f"{scores['n_domains']} domains found, {scores['n_truth']} known")
+    say(f"written  {out or result / run_domains.SCORE}")
+    return 0
+
+
+def _number(value: Any) -> str:
+    return "not known" if value is None else f"{float(value):.3f}"
