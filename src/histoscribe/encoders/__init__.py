@@ -4,7 +4,6 @@ from histoscribe.encoders._torchvision_guard import import_timm, torchvision_sta
 from histoscribe.encoders.base import BACKENDS, Availability, Choice, Encoder, availability, build_encoder
 from histoscribe.encoders.card import Card, cards, load_card
 from histoscribe.encoders.embed import EmbedSettings, embed, load_embedding
-from histoscribe.encoders.weights import cache_folder
 
 __all__ = [
     "BACKENDS",
@@ -15,7 +14,6 @@ __all__ = [
     "Encoder",
     "availability",
     "build_encoder",
-    "cache_folder",
     "cards",
     "embed",
     "import_timm",

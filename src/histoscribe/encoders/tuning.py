@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from histoscribe.encoders.base import RGB, Choice, Encoder, Features
-from histoscribe.encoders.weights import cache_folder
 from histoscribe.errors import WeightsError
+from histoscribe.store.cache import cache_folder
 from histoscribe.store.files import fingerprint, write_json
 
 # a way is preferred to a plainer one only where it is quicker by this factor: timings are noisy

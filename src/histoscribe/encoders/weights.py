@@ -14,20 +14,13 @@ from urllib.request import getproxies
 from histoscribe.encoders.base import Availability
 from histoscribe.encoders.card import Card
 from histoscribe.errors import ConfigError, WeightsError
+from histoscribe.store.cache import cache_folder
 from histoscribe.store.files import sha256_file
 
 HUB_FILE = "model.safetensors"
 
 # first bytes of the files that torch.save writes: a zip archive, or a bare pickle
 _PICKLES = (b"PK\x03\x04", b"\x80\x02")
-
-
-def cache_folder() -> Path:
-    """Folder for what is fetched or measured once: HISTOSCRIBE_CACHE, or the user's own cache folder."""
-    import platformdirs
-
-    chosen = os.environ.get("HISTOSCRIBE_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("histoscribe"))
 
 
 def availability_of_weights(card: Card) -> Availability:

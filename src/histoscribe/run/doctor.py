@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from histoscribe.encoders import cache_folder, torchvision_state
+from histoscribe.encoders import torchvision_state
+from histoscribe.store.cache import cache_folder
 
 SLOW_MB_PER_S = 50.0
 NEEDED_GB = 4.0
