@@ -49,14 +49,14 @@ def report_page(contents: ReportContents, plates: Sequence[Plate]) -> str:
     return render(
         "report.html",
         name=section.name,
-        facts=_facts(contents),
+        facts=facts_of(contents),
         findings=[
             finding | {"evidence": list(words.flat(finding.get("evidence") or {})), "mend": finding.get("mend")}
             for finding in findings
         ],
         level=words.worst_level(findings),
         verdict=words.VERDICTS[words.worst_level(findings)],
-        plates={plate.name: _picture(plate) for plate in plates},
+        plates={plate.name: picture_of(plate) for plate in plates},
         domains=_domain_rows(contents),
         has_area=np.isfinite(spot_area_um2(section)),
         why=words.why_this_number(evidence, contents.n_domains),
@@ -83,7 +83,8 @@ def _told(card: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in card.items() if value is not None and value not in ("", {})}
 
 
-def _facts(contents: ReportContents) -> list[tuple[str, str]]:
+def facts_of(contents: ReportContents) -> list[tuple[str, str]]:
+    """Say what was read and how the run was made, row by row."""
     section = contents.section
     facts = [
         ("Section", section.name),
@@ -130,7 +131,8 @@ def _domain_rows(contents: ReportContents) -> list[dict[str, Any]]:
     return rows
 
 
-def _picture(plate: Plate) -> dict[str, Any]:
+def picture_of(plate: Plate) -> dict[str, Any]:
+    """Put a figure into the page itself: its data, size and words."""
     kind, data = ("png", plate.png) if len(plate.png) <= _MAX_PNG else ("jpeg", _jpeg(plate.png))
     size = re.match(rb".{16}(.{4})(.{4})", plate.png, re.DOTALL)  # width and height in a PNG's first chunk
     width, height = (int.from_bytes(part, "big") for part in size.groups()) if size else (0, 0)
