@@ -1,0 +1,200 @@
+"""The StarDist network in torch, equal to its Keras original, and how its output becomes nuclei.
+
+Schmidt et al. 2018 (MICCAI): a U-Net tells, for each cell of a grid, how probably it lies in a nucleus and how far the
+border is along rays in fixed directions. Each probable cell proposes a star-convex polygon; non-maximum suppression,
+the stardist package's own, keeps one per nucleus.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import ConfigError
+from histoscribe.nuclei.stardist_weights import StarDistWeights, layer_names
+
+# csbdeep's defaults, with which the published network was and is used
+LOW_PERCENTILE, HIGH_PERCENTILE = 3.0, 99.8
+# cells at the border of what the network sees propose no nucleus, as in the original
+_BORDER_CELLS = 2
+_LEAST_DISTANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stars:
+    """Nuclei as star-convex polygons.
+
+    Parameters
+    ----------
+    labels
+        (h, w) int32, 0 where there is no nucleus, k + 1 for row k of the others.
+    centre_yx
+        (n, 2) grid cells' pixels from which the rays start, row before column as in an array.
+    outline_yx
+        (n, rays, 2) float64, corners, row before column.
+    probability
+        (n,) float32.
+    """
+
+    labels: NDArray[np.int32]
+    centre_yx: NDArray[np.int64]
+    outline_yx: NDArray[np.float64]
+    probability: NDArray[np.float32]
+
+
+def percentile_range(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Values that normalisation maps to 0 and 1: percentiles 3 and 99.8 over all pixels and channels together."""
+    low, high = np.percentile(pixels, (LOW_PERCENTILE, HIGH_PERCENTILE))
+    return float(low), float(high)
+
+
+def normalised(rgb: NDArray[np.uint8], value_range: tuple[float, float]) -> NDArray[np.float32]:
+    """Map pixels (h, w, 3) linearly so that the range becomes 0 to 1; nothing is clipped, as in csbdeep."""
+    low, high = np.float32(value_range[0]), np.float32(value_range[1])
+    scaled: NDArray[np.float32] = (rgb.astype(np.float32) - low) / (high - low + np.float32(1e-20))
+    return scaled
+
+
+class StarDistNetwork:
+    """A StarDist model, ready to predict.
+
+    Parameters
+    ----------
+    weights
+        From `read_model`.
+    device
+        Any that torch knows.
+    """
+
+    def __init__(self, weights: StarDistWeights, *, device: str = "cpu") -> None:
+        import torch
+
+        self.weights = weights
+        self.device = device
+        self.grid = tuple(int(g) for g in weights.config["grid"])
+        self._layers = {
+            name: (
+                torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
+                .to(device)
+                .contiguous(memory_format=torch.channels_last),
+                torch.from_numpy(bias.copy()).to(device),
+            )
+            for name, (kernel, bias) in weights.layers.items()
+        }
+
+    @property
+    def divisible_by(self) -> tuple[int, int]:
+        """Sides of a picture are padded to multiples of these."""
+        depth = self.weights.config["unet_n_depth"]
+        return self.grid[0] * 2**depth, self.grid[1] * 2**depth
+
+    def predict(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probability and distances of each cell of the grid.
+
+        Parameters
+        ----------
+        picture
+            (h, w, 3), normalised.
+
+        Returns
+        -------
+        probability (gh, gw) in 0 to 1 and distances (gh, gw, rays) in pixels, where gh = ceil(h / grid).
+        """
+        import torch
+
+        h, w = picture.shape[:2]
+        pad = [(-side) % step for side, step in zip((h, w), self.divisible_by, strict=True)]
+        padded = np.pad(picture, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="reflect")
+        tensor = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy()).to(self.device)
+        with torch.inference_mode():
+            probability, distance = self._forward(tensor.contiguous(memory_format=torch.channels_last))
+        cells = -(-h // self.grid[0]), -(-w // self.grid[1])
+        prob: NDArray[np.float32] = probability[0, 0].cpu().numpy()[: cells[0], : cells[1]]
+        dist: NDArray[np.float32] = distance[0].permute(1, 2, 0).cpu().numpy()[: cells[0], : cells[1]]
+        return prob, np.maximum(dist, np.float32(_LEAST_DISTANCE))
+
+    def stars(self, picture: NDArray[np.float32], *, prob_threshold: float = 0.5, nms_threshold: float = 0.4) -> Stars:
+        """Find the nuclei of a normalised picture (h, w, 3).
+
+        Raises
+        ------
+        ConfigError
+            Where the stardist package is not installed, or a threshold is not between 0 and 1.
+        """
+        for name, value in {"prob_threshold": prob_threshold, "nms_threshold": nms_threshold}.items():
+            if not 0 < value < 1:
+                raise ConfigError("a threshold must lie between 0 and 1", where=name, found=value)
+        probability, distance = self.predict(picture)
+        cells = probability > prob_threshold
+        for axis, (side, step) in enumerate(zip(picture.shape, self.divisible_by, strict=False)):
+            last = -(-side // step) * step // self.grid[axis] - _BORDER_CELLS  # counted with the padding
+            place = np.arange(cells.shape[axis])
+            cells &= np.expand_dims((place >= _BORDER_CELLS) & (place < last), 1 - axis)
+        centre_yx = np.argwhere(cells) * np.asarray(self.grid)
+        return _suppressed(
+            probability[cells], distance[cells], centre_yx, shape=picture.shape[:2], threshold=nms_threshold
+        )
+
+    def _forward(self, x: Any) -> tuple[Any, Any]:
+        """From a batch of pictures (b, 3, h, w) to probabilities (b, 1, gh, gw) and distances (b, rays, gh, gw)."""
+        import torch
+        from torch.nn import functional
+
+        config, pending = self.weights.config, iter(layer_names(self.weights.config))
+        per_level = config["unet_n_conv_per_depth"]
+
+        def convolved(x: Any) -> Any:
+            kernel, bias = self._layers[next(pending)]
+            return functional.conv2d(x, kernel, bias, padding="same")
+
+        cell = [1, 1]
+        while tuple(cell) != self.grid:
+            step = [1 + (g > c) for g, c in zip(self.grid, cell, strict=True)]
+            cell = [c * s for c, s in zip(cell, step, strict=True)]
+            for _ in range(per_level):
+                x = convolved(x).relu_()
+            x = functional.max_pool2d(x, step)
+        skipped = []
+        for _ in range(config["unet_n_depth"]):
+            for _ in range(per_level):
+                x = convolved(x).relu_()
+            skipped.append(x)
+            x = functional.max_pool2d(x, 2)
+        for _ in range(per_level):
+            x = convolved(x).relu_()
+        while skipped:
+            x = torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), skipped.pop()], dim=1)
+            for _ in range(per_level):
+                x = convolved(x).relu_()
+        if config["net_conv_after_unet"]:
+            x = convolved(x).relu_()
+        return torch.sigmoid(convolved(x)), convolved(x)
+
+
+def _suppressed(
+    probability: NDArray[np.float32],
+    distance: NDArray[np.float32],
+    centre_yx: NDArray[np.int64],
+    *,
+    shape: tuple[int, ...],
+    threshold: float,
+) -> Stars:
+    """Keep one proposal per nucleus, most probable first, and draw them."""
+    try:
+        from stardist.geometry import dist_to_coord, polygons_to_label
+        from stardist.nms import non_maximum_suppression_sparse
+    except ImportError as error:
+        raise ConfigError(
+            "the segmenter stardist needs the stardist package",
+            found=error,
+            mend="pip install 'histoscribe[stardist]' (TensorFlow is not needed), or choose the segmenter `classical`",
+        ) from error
+    if not len(probability):
+        rays = distance.shape[-1]
+        empty = np.zeros((0, 2), np.int64), np.zeros((0, rays, 2)), np.zeros(0, np.float32)
+        return Stars(np.zeros(shape, np.int32), *empty)
+    centre, prob, dist, _ = non_maximum_suppression_sparse(distance, probability, centre_yx, nms_thresh=threshold)
+    labels = polygons_to_label(dist, centre, prob=prob, shape=shape)
+    outline = np.moveaxis(dist_to_coord(dist, centre), 1, 2)  # (n, 2, rays) -> (n, rays, 2)
+    return Stars(labels.astype(np.int32), centre, outline.astype(np.float64), prob)
