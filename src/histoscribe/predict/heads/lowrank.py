@@ -1,0 +1,274 @@
+"""Head "lowrank": a few directions in which genes vary together, each predicted from the views that tell it.
+
+One gene is mostly the noise of counting; hundreds together show the few directions in which tissue varies. Each of
+these principal directions of the training targets gets a ridge of its own strength from every view of a spot: its look
+as a whole, linear and bent, its own tiles, its neighbourhood, and each encoder alone. What a view predicts of rows that
+it had not seen decides its weight (non-negative least squares, Breiman 1996, "Stacked regressions"), so that a
+direction that nothing tells is predicted by its mean, and a view that knows nothing is left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from histoscribe.errors import ConfigError
+from histoscribe.predict.context import appearance
+from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs
+from histoscribe.predict.heads.front import Front, checked_targets
+from histoscribe.predict.heads.kernel import Landmarks
+from histoscribe.predict.heads.ridge import Moments, Spectrum, check_options, folds_of
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+STRENGTHS = tuple(float(10.0 ** (power / 3)) for power in range(-6, 13))
+_WHERE = "head lowrank"
+_AROUND = "neighbours:"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One way to look at a spot, and the ridge from it to the directions.
+
+    Parameters
+    ----------
+    blocks
+        Names of the blocks it sees.
+    front
+        Their main components.
+    landmarks
+        The bend; None for a linear view.
+    weights
+        (r, q) to the q directions, the share of the stack in them.
+    """
+
+    blocks: tuple[str, ...]
+    front: Front
+    landmarks: Landmarks | None
+    weights: Floats
+
+    def features(self, X: Inputs) -> Floats:
+        """Make what the ridge sees, (n, r)."""
+        seen = {name: X.blocks[name] for name in self.blocks if name in X.blocks}
+        Z = self.front.transform(Inputs(seen), where=_WHERE).astype(np.float64)
+        return Z if self.landmarks is None else self.landmarks.transform(Z)
+
+
+class LowRankHead(Head):
+    """Directions of the targets, predicted from stacked views.
+
+    Parameters
+    ----------
+    rank
+        Directions kept of the targets, at most.
+    components
+        Kept of the features of a view, at most.
+    landmarks
+        Spots that a bent view compares with.
+    strengths
+        Of the ridge, tried for every view and direction in the inner folds.
+    seed
+        Of the components and, where no groups are given, of the inner folds.
+
+    Attributes
+    ----------
+    weight_
+        (views, q) weight of each view in each direction.
+    view_names_
+        What the views are called, in that order.
+    """
+
+    name: ClassVar[str] = "lowrank"
+    takes: ClassVar[Literal["features", "tiles"]] = "features"
+
+    def __init__(
+        self,
+        rank: int = 60,
+        components: int = 128,
+        landmarks: int = 256,
+        strengths: Sequence[float] = STRENGTHS,
+        seed: int = 0,
+    ) -> None:
+        self.rank, self.components, self.landmarks = rank, components, landmarks
+        self.strengths, self.seed = tuple(float(s) for s in strengths), seed
+        check_options(min(rank, components, landmarks), self.strengths, where=_WHERE)
+        self.views_: tuple[View, ...] = ()
+        self.view_names_: tuple[str, ...] = ()
+        self.weight_: Floats = np.empty((0, 0))
+        self.mean_: Floats = np.empty(0)  # (t,) of the sections' means
+        self.directions_: Floats = np.empty((0, 0))  # (q, t)
+        self.intercept_: Floats = np.empty(0)  # (q,)
+
+    def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
+        """Learn; see `Head.fit`."""
+        inputs = as_inputs(X)
+        Y = checked_targets(inputs, Y, groups, where=_WHERE)
+        with threadpool_limits(limits=1):  # sums over threads differ in the last digit
+            centred, self.mean_ = _about_sections(Y, groups if inputs.section is None else inputs.section)
+            self.directions_ = _directions(centred, self.rank, seed=self.seed)
+            T = centred @ self.directions_.T  # (n, q)
+            folds = folds_of(len(Y), groups, seed=self.seed)
+            plain = dict(sorted(self._views(inputs).items()))  # in the order in which a state gives them back
+            fitted = [_fit_view(view.features(inputs), T, folds, self.strengths) for view in plain.values()]
+            self.weight_ = _stack_weights([unseen for _, _, unseen in fitted], T)
+        self.view_names_ = tuple(plain)
+        self.views_ = tuple(
+            replace(view, weights=weights * share)
+            for view, (weights, _, _), share in zip(plain.values(), fitted, self.weight_, strict=True)
+        )
+        self.intercept_ = sum(
+            (intercept * share for (_, intercept, _), share in zip(fitted, self.weight_, strict=True)),
+            start=np.zeros(T.shape[1]),
+        )
+        return self
+
+    def _views(self, X: Inputs) -> dict[str, View]:
+        """Fit what needs no targets, a view per name."""
+        made: dict[str, View] = {}
+        for name, blocks in _families(appearance(X.blocks)).items():
+            seen = Inputs({block: X.blocks[block] for block in blocks})
+            front = Front.fit(seen, components=self.components, seed=self.seed, where=_WHERE)
+            Z = front.transform(seen, where=_WHERE).astype(np.float64)
+            view = View(blocks, front, None, np.empty((0, 0)))
+            if name == "all":
+                made["all, linear"] = view
+                made["all, near"] = replace(view, landmarks=Landmarks.fit(Z, count=self.landmarks, breadth=0.5))
+            made[name] = replace(view, landmarks=Landmarks.fit(Z, count=self.landmarks))
+        return made
+
+    def predict(self, X: Any) -> Matrix:
+        """Predict, (n, t); see `Head.predict`."""
+        if not self.views_:
+            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        inputs = as_inputs(X)
+        with threadpool_limits(limits=1):
+            T = np.tile(self.intercept_, (len(inputs), 1))  # (n, q)
+            for view in self.views_:
+                T += view.features(inputs) @ view.weights
+            return (T @ self.directions_ + self.mean_).astype(np.float32)
+
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {
+            "rank": self.rank,
+            "components": self.components,
+            "landmarks": self.landmarks,
+            "strengths": list(self.strengths),
+            "seed": self.seed,
+        }
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was fitted."""
+        if not self.views_:
+            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        told: dict[str, NDArray[Any]] = {
+            "mean": self.mean_,
+            "directions": self.directions_,
+            "intercept": self.intercept_,
+            "weight": self.weight_,
+        }
+        for name, view in zip(self.view_names_, self.views_, strict=True):
+            told |= {f"view/{name}/front/{key}": value for key, value in view.front.state().items()}
+            told[f"view/{name}/weights"] = view.weights
+            if view.landmarks is not None:
+                told |= {f"view/{name}/landmarks/{key}": value for key, value in view.landmarks.state().items()}
+        return told
+
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy."""
+        made = type(self)(**self.params())
+        made.mean_, made.directions_, made.intercept_, made.weight_ = (
+            np.asarray(state[key], np.float64) for key in ("mean", "directions", "intercept", "weight")
+        )
+        keys = [key for key in state if key.startswith("view/") and key.endswith("/weights")]
+        names = sorted(key.removeprefix("view/").removesuffix("/weights") for key in keys)
+        made.view_names_ = tuple(names)
+        made.views_ = tuple(_view_from(_below(state, f"view/{name}/")) for name in names)
+        return made
+
+
+def _families(blocks: Mapping[str, Matrix]) -> dict[str, tuple[str, ...]]:
+    """Which blocks each view sees: all, the spots' own, their neighbours', each encoder's; no set of blocks twice."""
+    names = tuple(sorted(blocks))
+    encoders = sorted({name.removeprefix(_AROUND).partition("@")[0] for name in names})
+    wanted = {
+        "all": names,
+        "own": tuple(name for name in names if not name.startswith(_AROUND)),
+        "around": tuple(name for name in names if name.startswith(_AROUND)),
+    }
+    for encoder in encoders:
+        wanted[f"encoder {encoder}"] = tuple(
+            name for name in names if name.removeprefix(_AROUND).partition("@")[0] == encoder
+        )
+    kept: dict[str, tuple[str, ...]] = {}
+    for view, seen in wanted.items():
+        if (seen or view == "all") and seen not in kept.values():
+            kept[view] = seen
+    return kept
+
+
+def _about_sections(Y: Floats, labels: NDArray[Any] | None) -> tuple[Floats, Floats]:
+    """Targets about the mean of their section, (n, t), and the mean over sections, (t,).
+
+    Two sections differ by batch, which no block tells that was standardised within its section.
+    """
+    if labels is None:
+        return Y - Y.mean(axis=0), Y.mean(axis=0)
+    kinds, code = np.unique(np.asarray(labels), return_inverse=True)
+    code = code.ravel()
+    means = np.stack([Y[code == k].mean(axis=0) for k in range(len(kinds))])  # (sections, t)
+    return Y - means[code], means.mean(axis=0)
+
+
+def _directions(Y: Floats, rank: int, *, seed: int) -> Floats:
+    """Principal directions of centred targets, (q, t)."""
+    from sklearn.utils.extmath import randomized_svd
+
+    q = max(1, min(rank, *Y.shape))
+    ordered = Y[np.lexsort(Y.T[: min(4, Y.shape[1])])]  # the order of the rows decides no rounding
+    return np.asarray(randomized_svd(ordered, n_components=q, n_iter=5, random_state=seed)[2], np.float64)
+
+
+def _fit_view(
+    Z: Floats, T: Floats, folds: Sequence[tuple[Index, Index]], strengths: Sequence[float]
+) -> tuple[Floats, Floats, Floats]:
+    """Weights (r, q) and intercepts (q,) at the strengths of least error, and what is predicted of unseen rows."""
+    total = Moments.of(Z, T)
+    unseen = np.zeros((len(strengths), *T.shape))
+    for _, held in folds:
+        fit = total.without(Moments.of(Z[held], T[held]))
+        spectrum = Spectrum.of(fit)
+        turned = (Z[held] - fit.z / fit.n) @ spectrum.vectors
+        for place, strength in enumerate(strengths):
+            unseen[place, held] = turned @ spectrum.turned_weights(strength) + fit.y / fit.n
+    error = ((unseen - T) ** 2).sum(axis=1)  # (s, q)
+    best = error.argmin(axis=0) if folds else np.full(T.shape[1], len(strengths) // 2)
+    weights = Spectrum.of(total).weights(np.asarray(strengths)[best])
+    intercept = (total.y - total.z @ weights) / total.n
+    # nothing could be held out: what was fitted stands in for what would have been predicted
+    chosen = unseen[best, :, np.arange(T.shape[1])].T if folds else Z @ weights + intercept
+    return weights, intercept, chosen
+
+
+def _stack_weights(unseen: Sequence[Floats], T: Floats) -> Floats:
+    """Weight of every view in every direction, (views, q), that come nearest to the truth on unseen rows."""
+    from scipy.optimize import nnls
+
+    weights = np.zeros((len(unseen), T.shape[1]))
+    for direction in range(T.shape[1]):
+        weights[:, direction] = nnls(np.stack([P[:, direction] for P in unseen], axis=1), T[:, direction])[0]
+    return weights
+
+
+def _below(state: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _view_from(state: Mapping[str, NDArray[Any]]) -> View:
+    front, bend = Front.from_state(_below(state, "front/")), _below(state, "landmarks/")
+    landmarks = Landmarks.from_state(bend) if bend else None
+    return View(tuple(front.widths), front, landmarks, np.asarray(state["weights"], np.float64))
