@@ -1,0 +1,94 @@
+"""What every segmenter of nuclei offers: a picture at a known scale in, whole nuclei out.
+
+The engine reads the slide at the segmenter's own microns per pixel, block by block, and keeps each nucleus once.
+Whatever a method measures on the slide as a whole (stain, percentiles), it measures in `prepare`, on a sample that
+does not depend on the blocks; `segment` depends on the pixels it is given and on nothing else.
+
+Frame: pixel (row i, column j) covers [j, j + 1) x [i, i + 1), as everywhere; its middle is at j + 0.5, i + 0.5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import InputError
+
+RGB = NDArray[np.uint8]
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instances:
+    """Nuclei found in one picture.
+
+    Parameters
+    ----------
+    labels
+        (h, w) int32: 0 where there is no nucleus, 1 to n on the pixels of the n nuclei.
+    outlines
+        Where the method knows outlines: n arrays (k, 2) float64 of corners, x before y, in pixels of the picture;
+        the outline at place i belongs to label i + 1. None where only the pixels are known.
+    probability
+        Where the method tells one: (n,) float32, 0 to 1, in the same order.
+    """
+
+    labels: Labels
+    outlines: tuple[NDArray[np.float64], ...] | None = None
+    probability: NDArray[np.float32] | None = None
+
+
+class Segmenter(Protocol):
+    """Finds nuclei; classes of this kind are registered in `SEGMENTERS` and can be built without arguments."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the registry."""
+
+    @property
+    def mpp(self) -> float:
+        """Microns per pixel it works at; the engine resamples to it."""
+
+    @property
+    def halo_px(self) -> int:
+        """How far, in pixels of its own scale, a nucleus' pixels can depend on what surrounds the nucleus' centre.
+
+        The engine gives this much context around each block: half the largest nucleus plus the reach of the method.
+        """
+
+    def prepare(self, sample: Sequence[RGB]) -> "Segmenter":
+        """Return a segmenter fitted to one slide.
+
+        Parameters
+        ----------
+        sample
+            Crops of tissue, (h, w, 3) uint8 each, at the segmenter's `mpp`, in a fixed order; possibly none, where
+            the slide has no tissue.
+        """
+
+    def segment(self, rgb: RGB) -> Instances:
+        """Find the nuclei of a picture.
+
+        Parameters
+        ----------
+        rgb
+            (h, w, 3) uint8 at `mpp`, at least one pixel.
+
+        Raises
+        ------
+        ConfigError
+            Where the segmenter was not prepared and cannot do without.
+        """
+
+    def record(self) -> dict[str, Any]:
+        """Settings and what `prepare` measured: all that the result depends on, fit for JSON."""
+
+
+def checked_picture(rgb: RGB) -> RGB:
+    """Return `rgb` where it is a picture; raises InputError otherwise."""
+    if not isinstance(rgb, np.ndarray) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or not rgb.size:
+        found = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+        raise InputError("a segmenter takes a colour picture", expected="uint8 (h, w, 3)", found=found)
+    return rgb
