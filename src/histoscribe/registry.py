@@ -4,6 +4,7 @@ Built-in entries are given as "module:attribute" and imported when asked for, so
 third parties join through an entry point of the registry's group.
 """
 
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
@@ -31,17 +32,18 @@ class Registry(Generic[T]):
         self.group = group
         self._targets = dict(builtin)
 
+    @cached_property
     def _all(self) -> dict[str, str]:
         # a package cannot replace a built-in name: results would differ between two machines without a word
         return {point.name: point.value for point in entry_points(group=self.group)} | self._targets
 
     def names(self) -> list[str]:
         """All names, sorted."""
-        return sorted(self._all())
+        return sorted(self._all)
 
     def get(self, name: str) -> T:
         """Import and return the entry called `name`; raises ConfigError where there is none."""
-        targets = self._all()
+        targets = self._all
         if name not in targets:
             raise ConfigError(f"there is no {self.kind} called {name!r}", mend=nearest(name, targets))
         module, _, attribute = targets[name].partition(":")
