@@ -4,6 +4,7 @@ import pytest
 
 from histoscribe.errors import InputError
 from histoscribe.io import read, read_samplesheet
+from histoscribe.io.samplesheet import read_abundance_tables
 
 
 @pytest.fixture
@@ -122,3 +123,8 @@ def test_a_sheet_of_real_layouts_reads(sheet, make, tmp_path):
     requests = read_samplesheet(sheet("section,patient,path\nV1,P1,run\n"))
     section = read(requests[0]).section
     assert (section.name, section.patient, section.spots.n_obs) == ("V1", "P1", 90)
+
+
+def test_tables_of_cell_types_are_listed_by_section_relative_to_the_sheet(sheet, tmp_path):
+    path = sheet("section,path,abundance\nA1,a,types/A1.tsv\nB1,b,\n")
+    assert read_abundance_tables(path) == {"A1": tmp_path / "types" / "A1.tsv"}

@@ -10,7 +10,7 @@ from histoscribe.io.frames import stated_frame
 from histoscribe.io.reading import Request
 from histoscribe.io.tables import delimiter, parse_rows, read_text
 
-COLUMNS = ("section", "patient", "format", "path", "image", "counts", "spots", "mpp", "scale", "bin_um")
+COLUMNS = ("section", "patient", "format", "path", "image", "counts", "spots", "mpp", "scale", "bin_um", "abundance")
 _FILES = ("path", "image", "counts", "spots")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _BINS_UM = (2, 8, 16)
@@ -21,7 +21,8 @@ def read_samplesheet(path: str | Path) -> list[Request]:
 
     Columns: section, and path or spots; optional patient, format, image, counts, spots, mpp (microns per pixel of the
     image), scale (fullres, hires, lowres, or the factor from the spots' pixels to the image's, "0.2876" or
-    "2000/6954") and bin_um. Paths are relative to the sheet. Empty cells mean "find out".
+    "2000/6954"), bin_um, and abundance, which `read_abundance_tables` gives. Paths are relative to the sheet. Empty
+    cells mean "find out".
 
     Raises
     ------
@@ -56,6 +57,23 @@ def read_samplesheet(path: str | Path) -> list[Request]:
     if problems:
         raise _refusal(path, problems)
     return requests
+
+
+def read_abundance_tables(path: str | Path) -> dict[str, Path]:
+    """Read the column `abundance` of a sample sheet: section to its table of cell types by barcode, where it has one.
+
+    Raises
+    ------
+    InputError
+        What `read_samplesheet` refuses.
+    """
+    path = Path(path)
+    read_samplesheet(path)
+    text = read_text(path)
+    rows, _ = parse_rows(path, text, delimiter(text.lstrip("\r\n").partition("\n")[0]))
+    header = [name.strip().lower() for name in rows[0]]
+    cells = [{name: cell.strip() for name, cell in zip(header, row, strict=False)} for row in rows[1:]]
+    return {row["section"]: path.parent / Path(row["abundance"]).expanduser() for row in cells if row.get("abundance")}
 
 
 def _refusal(path: Path, problems: list[str]) -> InputError:

@@ -1,0 +1,272 @@
+"""One fold of an evaluation: everything is fitted on its training sections, and its test sections are looked at once.
+
+What comes out is a record, fit for JSON, and the arrays that later steps need. A fold knows of no other fold, so that
+finished ones outlive a failure and can be done in any order.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from histoscribe.expression.ceiling import noise_ceiling
+from histoscribe.expression.targets import Target, make_target
+from histoscribe.predict.audit import Ledger
+from histoscribe.predict.conformal import coverage
+from histoscribe.predict.data import Observed, inputs_of, two_sides
+from histoscribe.predict.fitting import (
+    Training,
+    Unseen,
+    cards_of,
+    fit_intervals,
+    fit_whole,
+    predict_unseen,
+    prepare_training,
+)
+from histoscribe.predict.gene_card import card_auroc
+from histoscribe.predict.metrics import average_sections, score_section
+from histoscribe.predict.splits import Fold
+
+Predicted = dict[str, NDArray[Any]]  # by section, (n, t)
+
+BASELINES = ("mean", "depth")
+MEMBERS_MEAN = "members_mean"
+_DIGITS = 6  # of the numbers in records: more are rounding
+
+
+@dataclass(frozen=True, slots=True)
+class FoldSettings:
+    """What an evaluation does in every fold.
+
+    Parameters
+    ----------
+    target
+        "genes" or "abundance".
+    target_options
+        Of the target: which genes, how many, on which scale; ranks or not.
+    heads
+        Names, in order; baselines are added by the caller.
+    head_options
+        Head to its options.
+    level
+        Of the intervals.
+    seed
+        Of everything random.
+    """
+
+    target: str
+    target_options: Mapping[str, Any] = field(default_factory=dict)
+    heads: tuple[str, ...] = ("ridge",)
+    head_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    level: float = 0.9
+    seed: int = 0
+
+    @property
+    def kind(self) -> Literal["genes", "ranks"]:
+        """How a section is scored."""
+        return "genes" if self.target == "genes" else "ranks"
+
+    @property
+    def main(self) -> str:
+        """The score by which heads are compared."""
+        return "mean_pearson" if self.target == "genes" else "mean_spot_spearman"
+
+    def make_target(self) -> Target:
+        """Make the unfitted target."""
+        return make_target(self.target, **self.target_options)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoldResult:
+    """What one fold gave.
+
+    Parameters
+    ----------
+    record
+        Fit for JSON: `fold`, `leaky`, `target`, `heads` with scores, cards and coverage, `ceiling`, `audit`.
+    arrays
+        "SECTION/measured", "SECTION/HEAD", "SECTION/HEAD/lower", "SECTION/HEAD/upper", float32 (n, t);
+        "SECTION/spots/xy_um" (n, 2) and, where known, "SECTION/spots/depth" (n,).
+    """
+
+    record: dict[str, Any]
+    arrays: Predicted
+
+
+def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSettings) -> FoldResult:
+    """Fit on one side, predict the other, score section by section.
+
+    Parameters
+    ----------
+    sections
+        All sections by name.
+    fold
+        Which train and which are tested.
+    settings
+        What is done.
+
+    Raises
+    ------
+    InputError
+        What the target or a head refuses.
+    ResultError
+        The audit found something fitted on what is not of the training.
+    """
+    train, test = two_sides(sections, fold)
+    ledger = Ledger(train, test)
+    # sums over threads differ in the last digit with their number; a rounding must not decide a score
+    with threadpool_limits(limits=1):
+        training = prepare_training(train, settings.make_target(), ledger, seed=settings.seed)
+        truth = {one.name: training.target.transform(one.require_measured()) for one in test}
+        unseen, predicted = _predict_members(training, test, ledger, settings)
+        members = [name for name in settings.heads if name not in BASELINES]
+        if len(members) > 1:
+            unseen[MEMBERS_MEAN], predicted[MEMBERS_MEAN] = members_mean(members, unseen, predicted)
+        heads: dict[str, Any] = {}
+        arrays: Predicted = {f"{name}/measured": Y for name, Y in truth.items()}
+        for one in test:
+            depth = one.depth()
+            arrays |= {f"{one.name}/spots/xy_um": one.xy_um} | (
+                {} if depth is None else {f"{one.name}/spots/depth": depth}
+            )
+        side = _TestSide(
+            test,
+            truth,
+            {one.name: noise_ceiling(training.target, one.require_measured(), seed=settings.seed) for one in test},
+        )
+        for name in predicted:
+            heads[name], intervals = _judge(name, training, unseen[name], predicted[name], side, settings)
+            arrays |= {f"{section}/{name}": P for section, P in predicted[name].items()}
+            # nobody asks for a baseline's intervals, and they are as large as the predictions
+            arrays |= intervals if name not in BASELINES or not members else {}
+    ledger.check()
+    record = {
+        "fold": fold.name,
+        "rule": fold.rule,
+        "leaky": fold.leaky,
+        "inner_groups": next(iter(unseen.values())).kind,
+        "target": training.target.record(),
+        "heads": heads,
+        "ceiling": plain(side.ceilings),
+        "audit": ledger.record(),
+    }
+    return FoldResult(record, arrays)
+
+
+def members_mean(
+    members: Sequence[str], unseen: Mapping[str, Unseen], predicted: Mapping[str, Predicted]
+) -> tuple[Unseen, Predicted]:
+    """Average the heads' predictions: the plain ensemble, which any learned stack has to beat."""
+    first = unseen[members[0]]
+    averaged = {section: _average([predicted[name][section] for name in members]) for section in predicted[members[0]]}
+    return Unseen(_average([unseen[name].P for name in members]), first.groups, first.kind, first.train_mean), averaged
+
+
+def _average(predictions: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    return np.asarray(np.mean(predictions, axis=0, dtype=np.float64), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TestSide:
+    """Held-out sections, what was measured on them, (n, t) each, and how much of that is no noise, (t,) each."""
+
+    sections: Sequence[Observed]
+    truth: Predicted
+    ceilings: Mapping[str, NDArray[np.float64]]
+
+
+def _predict_members(
+    training: Training, test: Sequence[Observed], ledger: Ledger, settings: FoldSettings
+) -> tuple[dict[str, Unseen], dict[str, Predicted]]:
+    """Inner out-of-fold predictions of every head, and its predictions of the test sections."""
+    unseen: dict[str, Unseen] = {}
+    predicted: dict[str, Predicted] = {}
+    for name in settings.heads:
+        options = settings.head_options.get(name, {})
+        unseen[name] = predict_unseen(name, training, ledger, options=options, seed=settings.seed)
+        head = fit_whole(name, training, ledger, options=options, seed=settings.seed)
+        predicted[name] = {one.name: head.predict(inputs_of([one], depth=False)) for one in test}
+    return unseen, predicted
+
+
+def _judge(
+    name: str,
+    training: Training,
+    unseen: Unseen,
+    predicted: Predicted,
+    side: _TestSide,
+    settings: FoldSettings,
+) -> tuple[dict[str, Any], Predicted]:
+    """Score one predictor on every test section; returns its record and its intervals."""
+    intervals = fit_intervals(training, unseen, level=settings.level)
+    cards = cards_of(training, unseen)
+    train_mean = training.Y.mean(axis=0, dtype=np.float64)
+    sections: dict[str, Any] = {}
+    covered: dict[str, Any] = {}
+    arrays: Predicted = {}
+    for one in side.sections:
+        Y, P = side.truth[one.name], predicted[one.name]
+        ceiling = side.ceilings[one.name] if np.isfinite(side.ceilings[one.name]).any() else None
+        sections[one.name] = score_section(
+            Y, P, train_mean=train_mean, depth=one.depth(), kind=settings.kind, ceiling=ceiling
+        )
+        lower, upper = intervals.interval(P)
+        covered[one.name] = coverage_by_level(Y, lower, upper)
+        arrays |= {f"{one.name}/{name}/lower": lower, f"{one.name}/{name}/upper": upper}
+    record = {
+        "sections": sections,
+        "inner_score": inner_score(training, unseen, settings),
+        "cards": [card.record() for card in cards],
+        "card_auroc": card_auroc(cards, column_means([scored["pearson"] for scored in sections.values()])),
+        "coverage": covered,
+    }
+    return plain(record), arrays
+
+
+def inner_score(training: Training, unseen: Unseen, settings: FoldSettings) -> float:
+    """Average the main score of inner out-of-fold predictions over sections: what a choice of heads may look at."""
+    labels = np.asarray(training.X.section)
+    scores = []
+    for name in dict.fromkeys(labels.tolist()):
+        rows = labels == name
+        mean = unseen.train_mean[rows].mean(axis=0)
+        scores.append(score_section(training.Y[rows], unseen.P[rows], train_mean=mean, kind=settings.kind))
+    return float(average_sections(scores)[settings.main])
+
+
+def coverage_by_level(Y: NDArray[Any], lower: NDArray[Any], upper: NDArray[Any]) -> dict[str, float]:
+    """Share of measurements inside their interval: of all targets, and of thirds of them by measured level."""
+    found = {"all": coverage(Y, lower, upper)}
+    known = np.flatnonzero(np.isfinite(Y).all(axis=0))
+    if len(known) >= 3:
+        order = known[np.argsort(Y[:, known].mean(axis=0), kind="stable")]
+        for third, columns in zip(("low", "middle", "high"), np.array_split(order, 3), strict=True):
+            found[third] = coverage(Y[:, columns], lower[:, columns], upper[:, columns])
+    return found
+
+
+def column_means(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean of several arrays (t,) over those that are known, NaN where none is."""
+    values = np.stack(rows)
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    mean: NDArray[np.float64] = np.where(known.any(axis=0), total / known.sum(axis=0).clip(1), np.nan)
+    return mean
+
+
+def plain(value: Any) -> Any:
+    """Turn scores into plain values for JSON: arrays to lists, numbers to six digits, what is not finite to None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(part) for part in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return round(float(value), _DIGITS) if np.isfinite(value) else None
+    return value

@@ -1,0 +1,121 @@
+"""The folds of an evaluation as stages of its result folder: each done once, kept whatever befalls the others."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import HistoscribeError, InputError, listing
+from histoscribe.predict.data import Observed
+from histoscribe.predict.evaluate import FoldResult, FoldSettings, evaluate_fold
+from histoscribe.predict.splits import Fold
+from histoscribe.run.events import Listener
+from histoscribe.run.identity import code_fingerprint
+from histoscribe.run.observing import Seen
+from histoscribe.store.files import fingerprint, read_json, write_json
+from histoscribe.store.result import Draft
+
+
+def fold_stages(
+    draft: Draft,
+    seen: Mapping[str, Seen],
+    folds: Sequence[Fold],
+    settings: FoldSettings,
+    *,
+    inputs: Sequence[Mapping[str, Any]],
+    listen: Listener,
+) -> list[tuple[str, str]]:
+    """Do every fold that is not done yet.
+
+    A fold that is refused does not keep the others from being finished; it is told of at the end.
+
+    Parameters
+    ----------
+    seen
+        All sections by name, embedded.
+    inputs
+        What was read of them: the folds depend on it.
+
+    Returns
+    -------
+    The key and the folder of each fold, in order.
+
+    Raises
+    ------
+    InputError
+        Folds that failed.
+    """
+    sections: dict[str, Observed] = {name: one.observed for name, one in seen.items()}
+    done, failures = [], []
+    for number, fold in enumerate(folds, 1):
+        name = f"fold_{number:02d}"
+        key = fingerprint(
+            {
+                "code": code_fingerprint(),
+                "sections": {name: one.key for name, one in seen.items()},
+                "inputs": inputs,
+                "settings": _settings_record(settings),
+                "fold": [fold.name, list(fold.train), list(fold.test), fold.rule, fold.leaky],
+            }
+        )
+        told = {"event": "stage", "section": fold.name, "stage": f"fold {number} of {len(folds)}"}
+        listen({**told, "state": "started"})
+        try:
+            stage = draft.stage(name, key, _fold_work(name, sections, fold, settings))
+        except HistoscribeError as error:
+            listen({**told, "state": "refused"})
+            failures.append((fold, error))
+            continue
+        listen({**told, "state": "reused" if stage.reused else "done"})
+        done.append((key, name))
+    if failures:
+        raise _failed(failures, n_folds=len(folds))
+    return done
+
+
+def _failed(failures: Sequence[tuple[Fold, HistoscribeError]], *, n_folds: int) -> InputError:
+    """Tell of the folds that failed, the first of them in full."""
+    fold, first = failures[0]
+    names = listing(other.name for other, _ in failures)
+    return InputError(
+        f"{len(failures)} of {n_folds} folds failed ({names}). {fold.name}: {first.problem}",
+        where=first.where,
+        expected=first.expected,
+        found=first.found,
+        mend=f"{first.mend + '; ' if first.mend else ''}the other folds are finished and kept for the next run",
+    )
+
+
+def _fold_work(name: str, sections: Mapping[str, Observed], fold: Fold, settings: FoldSettings) -> Any:
+    def work(folder: Path) -> dict[str, Any]:
+        from safetensors.numpy import save_file
+
+        result = evaluate_fold(sections, fold, settings)
+        (folder / name).mkdir()
+        write_json(folder / name / "fold.json", result.record)
+        arrays = {key: np.ascontiguousarray(result.arrays[key]) for key in sorted(result.arrays)}
+        save_file(arrays, str(folder / name / "predictions.safetensors"))
+        return {"fold": fold.name}
+
+    return work
+
+
+def read_fold(folder: Path) -> FoldResult:
+    """Read back what a fold's stage left in its folder."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, NDArray[Any]] = load_file(str(folder / "predictions.safetensors"))
+    return FoldResult(read_json(folder / "fold.json"), arrays)
+
+
+def _settings_record(settings: FoldSettings) -> dict[str, Any]:
+    return {
+        "target": settings.target,
+        "target_options": dict(settings.target_options),
+        "heads": list(settings.heads),
+        "head_options": {name: dict(values) for name, values in settings.head_options.items()},
+        "level": settings.level,
+        "seed": settings.seed,
+    }

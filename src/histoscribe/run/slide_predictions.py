@@ -1,0 +1,128 @@
+"""What a model says of a slide, and the files that tell it: predictions.h5ad, section.zarr, predictions.csv."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from histoscribe.encoders.novelty import novelty_warnings, widening
+from histoscribe.predict.data import inputs_of
+from histoscribe.run.evaluation_files import unit_of
+from histoscribe.run.model_folder import Model
+from histoscribe.run.observing import Seen
+from histoscribe.section import SPOTS, TABLE, Section
+from histoscribe.store.files import read_json, write_json
+from histoscribe.store.seal import seal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlidePrediction:
+    """What a model says of one slide.
+
+    Parameters
+    ----------
+    table
+        AnnData (n, t): X the mean, layers `lower` and `upper`, var the cards, obs `distance`, obsm `spatial`.
+    findings
+        Comparison of the slide with the training slides, a row per question.
+    warnings
+        Sentences for the user.
+    """
+
+    table: Any
+    findings: list[dict[str, Any]]
+    warnings: tuple[str, ...]
+
+
+def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction:
+    """Predict every spot of a slide, with intervals widened where it is unlike the training slides."""
+    from anndata import AnnData
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        P = model.head.predict(inputs_of([seen.observed], depth=False))
+        distance = model.novelty.distance(seen.embedding)
+    findings = model.novelty.findings(seen.look)
+    lower, upper = model.intervals.interval(P, widen=slide_widening(distance, findings))
+    warnings = tuple(novelty_warnings(findings, distance))
+    names = list(model.target.names_)
+    var = pd.DataFrame(
+        {
+            "verdict": [card["verdict"] for card in model.cards],
+            **{
+                key: np.array([card[key] for card in model.cards], np.float64)
+                for key in ("skill", "skill_depth", "ceiling", "error_ratio")
+            },
+        },
+        index=pd.Index(names, dtype=object),
+    )
+    obs = pd.DataFrame({"distance": distance}, index=section.spots.obs_names)
+    table = AnnData(P, obs=obs, var=var)
+    table.layers["lower"], table.layers["upper"] = lower, upper
+    table.obsm["spatial"] = section.xy_px
+    table.uns["histoscribe_prediction"] = {
+        "head": model.head.name,
+        "unit": unit_of(model.facts["target"]),
+        "level": model.intervals.level,
+        "warnings": list(warnings),
+        "training": model.facts["inner"]["warning"] or "",
+    }
+    return SlidePrediction(table, findings, warnings)
+
+
+def slide_widening(distance: NDArray[np.float64], findings: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
+    """Factors by which the intervals of a slide grow, (n,): by each spot's distance, and by the slide's own look."""
+    # three spreads away is where a look is called unlike; from there intervals grow in proportion
+    look = max(1.0, min(3.0, max(float(row["spreads"]) for row in findings) / 3.0))
+    return np.maximum(widening(distance), look)
+
+
+def write_slide(folder: Path, found: SlidePrediction, section: Section, model: Model) -> None:
+    """Write all files of one slide into `folder`."""
+    table = found.table
+    table.write_h5ad(folder / "predictions.h5ad", compression="gzip")
+    write_json(folder / "novelty.json", {"findings": found.findings, "warnings": list(found.warnings)})
+    if is_challenge(model):
+        frame = pd.DataFrame(table.X, columns=list(table.var_names))
+        frame.insert(0, "ID", np.arange(len(frame)))
+        frame.to_csv(folder / "predictions.csv", index=False, lineterminator="\n")
+    write_spatialdata(folder / "section.zarr", table, section)
+
+
+def read_slide(folder: Path) -> SlidePrediction:
+    """Read back what `write_slide` wrote."""
+    import anndata
+
+    told = read_json(folder / "novelty.json")
+    return SlidePrediction(anndata.read_h5ad(folder / "predictions.h5ad"), told["findings"], tuple(told["warnings"]))
+
+
+def is_challenge(model: Model) -> bool:
+    """Whether the model predicts the challenge's anonymous cell types C1, C2, ..."""
+    names = model.target.names_
+    return names == tuple(f"C{k}" for k in range(1, len(names) + 1))
+
+
+def write_spatialdata(path: Path, table: Any, section: Section) -> None:
+    """Write the slide as SpatialData: picture, spots as circles, and the predictions as the table of these."""
+    import anndata
+    import zarr
+    from spatialdata.models import TableModel
+
+    if path.exists():  # left by a call that was interrupted
+        rmtree(path)
+    sdata = section.to_spatialdata()
+    told = table.copy()
+    told.uns["histoscribe"] = sdata.tables[TABLE].uns["histoscribe"]
+    told.obs["region"] = pd.Categorical([SPOTS] * told.n_obs)
+    told.obs["spot"] = told.obs_names.to_numpy()
+    del sdata.tables[TABLE]
+    sdata.tables[TABLE] = TableModel.parse(told, region=SPOTS, region_key="region", instance_key="spot")
+    with zarr.config.set({"array.write_empty_chunks": True}), anndata.settings.override(auto_shard_zarr_v3=False):
+        sdata.write(path, update_sdata_path=False)
+    seal(path)

@@ -1,0 +1,362 @@
+"""Evaluate, fit and predict on a small cohort of phantoms: honest, resumable, and clear about what is refused."""
+
+import json
+import shutil
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from histoscribe.errors import ConfigError, InputError, ResultError
+from histoscribe.run import fold_stages, predicting
+from histoscribe.run.predict_options import PredictOptions, read_options
+from histoscribe.run.predicting import evaluate, fit, predict
+from histoscribe.store.result import verify_result
+
+OPTIONS = PredictOptions(heads=("ridge",), encoder="morphology", tile_um=(112.0,), n_genes=8)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """Three patients with a section each, with a sheet and tables of abundances."""
+    from histoscribe.phantom import cohort, make_phantom, write_spaceranger
+
+    folder = tmp_path_factory.mktemp("cohort")
+    rows = ["section,patient,path,image,abundance"]
+    for phantom in cohort(3, like=make_phantom(0, size_um=900.0, mpp=2.0, n_domains=3, n_genes=40)):
+        write_spaceranger(phantom, folder / phantom.name)
+        spots = phantom.spots()
+        kinds = pd.DataFrame(np.random.default_rng(0).gamma(1.0, size=(spots.n_obs, 4)), index=spots.obs_names)
+        kinds.columns = ["a", "b", "c", "d"]
+        kinds.to_csv(folder / f"{phantom.name}.csv", index_label="")
+        name = phantom.name
+        rows.append(f"{name},{phantom.patient_name},{name},{name}/{name}.tif,{name}.csv")
+    (folder / "sheet.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def without_page(monkeypatch):
+    """Leave the figures out: they take longer than everything else, and other tests look at them."""
+    monkeypatch.setattr("histoscribe.run.evaluation_files.write_evaluation_page", lambda folder, contents: [])
+
+
+@pytest.fixture(scope="module")
+def evaluated(cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluated") / "r"
+    return evaluate(cohort / "sheet.csv", out=out, options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def model(cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "m"
+    fit(cohort / "sheet.csv", out=out, head="ridge", options=OPTIONS)
+    return out
+
+
+def sheet(cohort, tmp_path, change=lambda table: table):
+    """The cohort's sheet, changed, in another folder."""
+    table = pd.read_csv(cohort / "sheet.csv", dtype=str)
+    for column in ("path", "image", "abundance"):
+        table[column] = [str(cohort / path) for path in table[column]]
+    change(table).to_csv(tmp_path / "sheet.csv", index=False)
+    return tmp_path / "sheet.csv"
+
+
+def test_baselines_stand_beside_every_head(evaluated):
+    assert set(evaluated.scores["heads"]) == {"mean", "depth", "ridge"}
+    assert evaluated.scores["heads"]["ridge"]["average"]["n_sections"] == 3
+
+
+def test_the_result_is_whole_and_holds_every_promised_file(evaluated):
+    assert verify_result(evaluated.folder).ok
+    for name in ("report.html", "scores.json", "audit.json", "predictions/P0S0.h5ad", "figures/ladder.png"):
+        assert (evaluated.folder / name).is_file()
+
+
+def test_predictions_of_a_held_out_section_carry_measurement_interval_and_verdicts(evaluated):
+    table = ad.read_h5ad(evaluated.folder / "predictions" / "P0S0.h5ad")
+    assert {"measured", "lower", "upper", "head_mean", "head_ridge"} <= set(table.layers)
+    assert (table.layers["lower"] <= table.layers["upper"]).all()
+    assert set(table.var["verdict"]) <= {"use", "caution", "do not use"}
+
+
+def test_the_audit_has_no_test_patient_on_the_training_side(evaluated):
+    audit = json.loads((evaluated.folder / "audit.json").read_text())
+    for fold in audit["folds"].values():
+        assert not set(fold["train_patients"]) & set(fold["test_patients"])
+        for entry in fold["fitted"]:
+            assert not {seen["section"] for seen in entry["fitted_on"]} & set(fold["test"])
+
+
+def test_the_same_seed_gives_the_same_scores_to_the_byte_on_two_threads(evaluated, cohort, tmp_path, without_page):
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=2):
+        evaluate(cohort / "sheet.csv", out=tmp_path / "again", options=OPTIONS)
+    for name in ("scores.json", "audit.json", "predictions/P0S0.h5ad"):
+        assert (tmp_path / "again" / name).read_bytes() == (evaluated.folder / name).read_bytes()
+
+
+def test_sections_of_one_patient_are_marked_leaky_everywhere(cohort, tmp_path):
+    path = sheet(cohort, tmp_path, lambda table: table.assign(patient="P"))
+    found = evaluate(path, out=tmp_path / "r", options=OPTIONS.updated(by="section", heads=("mean",)))
+    assert found.scores["warning"].startswith("LEAKY")
+    for name in ("audit.json", "scores.json", "report.html"):
+        assert "LEAKY" in (found.folder / name).read_text()
+    assert "LEAKY" in ad.read_h5ad(found.folder / "predictions" / "P0S0.h5ad").uns["histoscribe"]["warning"]
+
+
+def test_a_fold_that_fails_does_not_lose_the_finished_ones(cohort, tmp_path, monkeypatch, without_page):
+    honest = fold_stages.evaluate_fold
+
+    def failing(sections, fold, settings):
+        if fold.name == "P1":
+            raise InputError("it cannot be", where="a test", mend="try again")
+        return honest(sections, fold, settings)
+
+    monkeypatch.setattr(fold_stages, "evaluate_fold", failing)
+    with pytest.raises(InputError, match=r"1 of 3 folds failed \(P1\)(.|\n)*kept"):
+        evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS)
+    monkeypatch.setattr(fold_stages, "evaluate_fold", honest)
+    events = []
+    evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS, listen=events.append)
+    states = {event["section"]: event["state"] for event in events if "fold" in event.get("stage", "")}
+    assert states == {"P0": "reused", "P1": "done", "P2": "reused"}
+
+
+def test_one_section_is_divided_into_blocks_and_marked_leaky(cohort, tmp_path, without_page):
+    path = sheet(cohort, tmp_path, lambda table: table.head(1))
+    found = evaluate(path, out=tmp_path / "r", options=OPTIONS.updated(by="blocks", heads=("mean",)))
+    assert found.scores["leaky"]
+    assert len(found.scores["folds"]) == 4
+
+
+def test_cell_types_come_from_the_sheets_tables(cohort, evaluated, tmp_path):
+    shutil.copytree(evaluated.folder, tmp_path / "r")  # with its embeddings
+    found = evaluate(
+        cohort / "sheet.csv", out=tmp_path / "r", target="abundance", options=OPTIONS.updated(heads=("mean",))
+    )
+    assert found.scores["main"] == "mean_spot_spearman"
+    assert set(found.scores["folds"][0]["targets"]) == {"a", "b", "c", "d"}
+
+
+def test_a_model_predicts_a_picture_alone(model, cohort, tmp_path):
+    found = predict(model, cohort / "P1S0" / "P1S0.tif", out=tmp_path / "p")["P1S0"]
+    written = ad.read_h5ad(tmp_path / "p" / "predictions.h5ad")
+    assert {"lower", "upper"} <= set(written.layers)
+    assert {"verdict", "skill"} <= set(written.var)
+    assert written.obsm["spatial"].shape == (found.table.n_obs, 2)
+    assert (written.obs["distance"] > 0).all()
+    assert verify_result(tmp_path / "p").ok
+
+
+def test_the_predictions_open_as_spatialdata(model, cohort, tmp_path):
+    import spatialdata
+
+    predict(model, cohort / "P1S0", out=tmp_path / "p")
+    table = spatialdata.read_zarr(tmp_path / "p" / "section.zarr").tables["table"]
+    assert {"lower", "upper"} <= set(table.layers)
+    assert "distance" in table.obs
+
+
+def test_a_model_is_plain_numbers_and_text(model):
+    assert {path.name for path in model.iterdir()} == {
+        "model.json",
+        "weights.safetensors",
+        "cards.json",
+        "MODEL_CARD.md",
+        "run.json",
+        "manifest.json",
+    }
+    card = (model / "MODEL_CARD.md").read_text()
+    assert all(word in card for word in ("Intended use", "P2S0", "BSD-3-Clause", "mean_pearson"))
+
+
+def test_another_encoder_is_refused(model, cohort, tmp_path):
+    card = tmp_path / "other.toml"
+    card.write_text('like = "morphology"\nname = "other"\n')
+    with pytest.raises(ConfigError, match=r"another encoder(.|\n)*morphology"):
+        predict(model, cohort / "P1S0", out=tmp_path / "p", encoder=str(card))
+
+
+def test_a_slide_at_another_scale_is_refused(model, cohort, tmp_path):
+    with pytest.raises(InputError, match=r"another scale(.|\n)*um/px"):
+        predict(model, cohort / "P1S0" / "P1S0.tif", out=tmp_path / "p", mpp=4.0)
+
+
+def test_a_damaged_model_is_refused(model, cohort, tmp_path):
+    shutil.copytree(model, tmp_path / "m")
+    weights = tmp_path / "m" / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(ResultError, match=r"damaged"):
+        predict(tmp_path / "m", cohort / "P1S0", out=tmp_path / "p")
+
+
+def test_a_result_is_not_taken_for_a_model(evaluated, cohort, tmp_path):
+    with pytest.raises(ResultError, match="no model"):
+        predict(evaluated.folder, cohort / "P1S0", out=tmp_path / "p")
+
+
+def test_a_single_patient_is_refused(cohort, tmp_path):
+    path = sheet(cohort, tmp_path, lambda table: table.assign(patient="P"))
+    with pytest.raises(InputError, match=r"one patient(.|\n)*LEAKY"):
+        evaluate(path, out=tmp_path / "r", options=OPTIONS)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_plan_with_a_patient_on_both_sides_is_not_carried_out(cohort, tmp_path, monkeypatch):
+    from histoscribe.predict.splits import Fold
+
+    leak = [Fold("P0", ("P0S0", "P1S0"), ("P2S0",), "patient", leaky=False)]
+    monkeypatch.setattr(predicting, "outer_folds", lambda sections, by: leak)
+    path = sheet(cohort, tmp_path, lambda table: table.assign(patient=["P0", "P1", "P0"]))
+    with pytest.raises(InputError, match=r"a patient is on both sides(.|\n)*P0"):
+        evaluate(path, out=tmp_path / "r", options=OPTIONS)
+    assert not (tmp_path / "r").exists()
+
+
+def test_unknown_patients_are_refused_until_sections_are_asked_for(cohort, tmp_path):
+    path = sheet(cohort, tmp_path, lambda table: table.drop(columns="patient"))
+    with pytest.raises(InputError, match="patient of 3 of 3 sections is not known"):
+        evaluate(path, out=tmp_path / "r", options=OPTIONS)
+
+
+def test_an_unknown_head_is_refused_with_what_is_near(cohort, tmp_path):
+    with pytest.raises(ConfigError, match=r"no head called 'rigde'(.|\n)*ridge"):
+        evaluate(cohort / "sheet.csv", out=tmp_path / "r", heads=("rigde",), options=OPTIONS)
+
+
+def test_abundances_of_other_spots_are_refused(cohort, tmp_path):
+    def swapped(table):
+        table["abundance"] = table["abundance"].to_numpy()[[1, 2, 0]]
+        return table
+
+    with pytest.raises(InputError, match=r"spots of section 'P0S0' have no abundances"):
+        evaluate(sheet(cohort, tmp_path, swapped), out=tmp_path / "r", target="abundance", options=OPTIONS)
+
+
+def test_a_sheet_without_abundances_is_refused_for_cell_types(cohort, tmp_path):
+    path = sheet(cohort, tmp_path, lambda table: table.drop(columns="abundance"))
+    with pytest.raises(InputError, match="no table of cell types"):
+        evaluate(path, out=tmp_path / "r", target="abundance", options=OPTIONS)
+
+
+def test_a_section_without_an_image_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["section,patient,path"]
+    for name in ("A", "B"):
+        spots = ad.AnnData(rng.poisson(3.0, (40, 3)).astype(np.float32))
+        spots.obsm["spatial"] = rng.uniform(0, 1000, (40, 2))
+        spots.write_h5ad(tmp_path / f"{name}.h5ad")
+        rows.append(f"{name},P{name},{name}.h5ad")
+    (tmp_path / "sheet.csv").write_text("\n".join(rows))
+    with pytest.raises(InputError, match="no image"):
+        evaluate(tmp_path / "sheet.csv", out=tmp_path / "r", options=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (np.log1p, "not whole numbers"),
+        (lambda counts: counts * 0 + 3.0, "one value in all spots"),
+    ],
+)
+def test_counts_that_teach_nothing_are_refused(cohort, tmp_path, change, words):
+    from histoscribe.io import read_section
+
+    def changed(table):
+        for row, name in enumerate(table["section"]):
+            section = read_section(cohort / name, image=cohort / name / f"{name}.tif")
+            counts = change(section.spots.X.toarray().astype(np.float64))
+            frame = pd.DataFrame(counts, index=section.spots.obs_names, columns=section.spots.var_names)
+            frame.to_csv(tmp_path / f"{name}_counts.csv")
+            table.loc[row, "counts"] = str(tmp_path / f"{name}_counts.csv")
+            table.loc[row, "spots"] = str(tmp_path / f"{name}_spots.csv")
+            table.loc[row, "mpp"] = str(section.mpp)
+            places = pd.DataFrame(section.xy_px, columns=["x", "y"], index=section.spots.obs_names)
+            places.to_csv(tmp_path / f"{name}_spots.csv", index_label="barcode")
+        return table.drop(columns=["path"])
+
+    with pytest.raises(InputError, match=words):
+        evaluate(sheet(cohort, tmp_path, changed), out=tmp_path / "r", options=OPTIONS)
+
+
+def test_sections_scanned_at_different_scales_are_refused_with_the_way_out(cohort, tmp_path, monkeypatch):
+    honest = predicting.read_files
+
+    def coarse(request, **options):
+        from dataclasses import replace
+
+        files = honest(request, **options)
+        return replace(files, mpp=8.0) if files.name == "P1S0" else files
+
+    monkeypatch.setattr(predicting, "read_files", coarse)
+    with pytest.raises(InputError, match=r"different scales(.|\n)*--mpp 8"):
+        evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS)
+
+
+def test_at_a_common_scale_a_fine_slide_is_seen_as_a_coarse_one_would_be():
+    from scipy.ndimage import gaussian_filter
+
+    from histoscribe.encoders import build_encoder, load_card
+    from histoscribe.run.observing import CoarseEncoder
+    from histoscribe.slide.image import ArraySource, SlideImage
+    from histoscribe.slide.tiles import read_tiles
+
+    # nothing in it is finer than a pixel of the coarse slide
+    pixels = gaussian_filter(np.random.default_rng(0).normal(size=(512, 512, 3)), (24, 24, 0))
+    pixels = np.clip(150 + 40 * pixels / pixels.std(), 0, 255).astype(np.uint8)
+    fine, coarse = SlideImage(ArraySource([pixels]), mpp=0.5), SlideImage(ArraySource([pixels[4::8, 4::8]]), mpp=4.0)
+    encoder, options = build_encoder(load_card("morphology")), OPTIONS.updated(mpp=4.0)
+    found = []
+    for image, side_px in ((fine, 512), (coarse, 64)):
+        seen_by = CoarseEncoder(encoder, image, options, side_um=112.0)
+        assert seen_by.card.input_px == 28
+        tiles = read_tiles(image, np.array([[side_px / 2, side_px / 2]]), tile_um=112.0, out_px=28)
+        found.append(seen_by.encode(tiles))
+    assert np.corrcoef(*np.concatenate(found))[0, 1] > 0.99
+
+
+def test_a_slide_coarser_than_the_common_scale_is_refused():
+    from histoscribe.encoders import build_encoder, load_card
+    from histoscribe.run.observing import CoarseEncoder
+    from histoscribe.slide.image import ArraySource, SlideImage
+
+    image = SlideImage(ArraySource([np.zeros((64, 64, 3), np.uint8)]), mpp=8.0)
+    with pytest.raises(InputError, match=r"coarser(.|\n)*--mpp 8"):
+        CoarseEncoder(build_encoder(load_card("morphology")), image, OPTIONS.updated(mpp=4.0))
+
+
+def test_options_are_read_from_toml_and_wrong_ones_named(tmp_path):
+    (tmp_path / "o.toml").write_text('heads = ["knn"]\ntile_um = [80, 160]\n[head_options.knn]\ncomponents = 8\n')
+    options = read_options(tmp_path / "o.toml")
+    assert (options.heads, options.tile_um, options.head_options) == (("knn",), (80, 160), {"knn": {"components": 8}})
+    (tmp_path / "o.toml").write_text("hedas = 3\nseed = 'x'\n")
+    with pytest.raises(ConfigError, match=r"'hedas' is not an option(.|\n)*wrong type"):
+        read_options(tmp_path / "o.toml")
+
+
+def test_genes_of_a_file_are_predicted_in_its_order(cohort, tmp_path):
+    names = sorted(pd.read_csv(cohort / "P0S0" / "truth.csv").columns)  # no genes: the file is refused by name
+    (tmp_path / "genes.txt").write_text("\n".join(names))
+    with pytest.raises(InputError, match="genes of the list"):
+        evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS.updated(genes=str(tmp_path / "genes.txt")))
+
+
+def test_the_challenges_path_ends_in_a_file_to_submit(tmp_path):
+    from histoscribe.phantom import cohort, make_phantom, write_challenge_h5
+
+    like = make_phantom(0, size_um=1200.0, mpp=2.0, n_domains=3, n_genes=40)
+    path = write_challenge_h5(list(cohort(3, like=like)), tmp_path / "challenge.h5", n_test=1)
+    options = OPTIONS.updated(target="abundance")
+    with pytest.raises(InputError, match="patient of 2 of 2"):
+        evaluate(path, out=tmp_path / "r", options=options)
+    fit(path, out=tmp_path / "m", head="ridge", options=options)
+    predict(tmp_path / "m", path, out=tmp_path / "p")
+    table = pd.read_csv(tmp_path / "p" / "predictions.csv")
+    assert list(table) == ["ID", *(f"C{k}" for k in range(1, 36))]
+    assert table["ID"].tolist() == list(range(len(table)))
