@@ -12,10 +12,22 @@ if TYPE_CHECKING:
     from histoscribe.errors import HistoscribeError as HistoscribeError
     from histoscribe.io import read_section as read_section
     from histoscribe.io.preflight import preflight as preflight
+    from histoscribe.maps.read import read_maps as read_maps
     from histoscribe.phantom import make_phantom as make_phantom
     from histoscribe.run.config import RunConfig as RunConfig
     from histoscribe.run.demo import demo as demo
     from histoscribe.run.doctor import doctor as doctor
+    from histoscribe.run.domains import domains as find_domains
+    from histoscribe.run.domains import score as score_domains
+    from histoscribe.run.map_bins import hd_section as hd_section
+    from histoscribe.run.map_slide import map_slide as map_slide
+    from histoscribe.run.maps import MapSettings as MapSettings
+    from histoscribe.run.maps import map_section as map_section
+    from histoscribe.run.nuclei import nuclei as find_nuclei
+    from histoscribe.run.predict_options import PredictOptions as PredictOptions
+    from histoscribe.run.predicting import evaluate as evaluate
+    from histoscribe.run.predicting import fit as fit_model
+    from histoscribe.run.predicting import predict as predict_slides
     from histoscribe.run.verbs import check as check
     from histoscribe.run.verbs import run_sections as run_sections
     from histoscribe.run.verbs import verify as verify
@@ -24,20 +36,33 @@ if TYPE_CHECKING:
     from histoscribe.slide.image import SlideImage as SlideImage
     from histoscribe.slide.open import open_image as open_image
 
+# a name, and "module" or "module:attribute" where a room of the package has the attribute's name
 _PUBLIC = {
     "HistoscribeError": "histoscribe.errors",
     "Lattice": "histoscribe.section",
+    "MapSettings": "histoscribe.run.maps",
+    "PredictOptions": "histoscribe.run.predict_options",
     "RunConfig": "histoscribe.run.config",
     "Section": "histoscribe.section",
     "SlideImage": "histoscribe.slide.image",
     "check": "histoscribe.run.verbs",
     "demo": "histoscribe.run.demo",
     "doctor": "histoscribe.run.doctor",
+    "evaluate": "histoscribe.run.predicting",
+    "find_domains": "histoscribe.run.domains:domains",
+    "find_nuclei": "histoscribe.run.nuclei:nuclei",
+    "fit_model": "histoscribe.run.predicting:fit",
+    "hd_section": "histoscribe.run.map_bins",
     "make_phantom": "histoscribe.phantom",
+    "map_section": "histoscribe.run.maps",
+    "map_slide": "histoscribe.run.map_slide",
     "open_image": "histoscribe.slide.open",
+    "predict_slides": "histoscribe.run.predicting:predict",
     "preflight": "histoscribe.io.preflight",
+    "read_maps": "histoscribe.maps.read",
     "read_section": "histoscribe.io",
     "run_sections": "histoscribe.run.verbs",
+    "score_domains": "histoscribe.run.domains:score",
     "verify": "histoscribe.run.verbs",
 }
 
@@ -47,7 +72,8 @@ __all__ = ["__version__", *sorted(_PUBLIC)]
 def __getattr__(name: str) -> object:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'histoscribe' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    return getattr(import_module(_PUBLIC[name]), name)
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(import_module(module), attribute or name)
 
 
 def __dir__() -> list[str]:

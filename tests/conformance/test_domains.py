@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
 from histoscribe.domains import DOMAINS
+from histoscribe.domains.metrics import adjusted_rand_index
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.graph.lattice import lattice_graph
 
@@ -34,6 +36,34 @@ def case(seed=0):
         "n_domains": 3,
         "seed": 0,
     }
+
+
+READ_COUNTS = ("efnst", "niche")
+
+
+def counts_case(seed=0, genes=40):
+    """The same bands told by counts: in each, a third of the genes is three times as high."""
+    given, rng = case(seed), np.random.default_rng(seed)
+    row = np.mgrid[:ROWS, :COLUMNS][0].ravel()
+    level = np.ones((3, genes))
+    for band in range(3):
+        level[band, band::3] = 3.0
+    counts = rng.poisson(4 * level[(row * 3) // ROWS] * rng.uniform(0.6, 1.4, (N, 1)))
+    return given | {"blocks": {"counts": sparse.csr_matrix(counts.astype(np.float32))}}
+
+
+def call_counts(method, **changes):
+    arguments = counts_case() | changes
+    return method(arguments.pop("blocks"), **arguments)
+
+
+def with_counts(counts):
+    return {"blocks": {"counts": sparse.csr_matrix(counts)}}
+
+
+@pytest.fixture(params=READ_COUNTS, scope="module")
+def counting(request):
+    return DOMAINS.get(request.param)
 
 
 def call(method, **changes):
@@ -179,3 +209,59 @@ def one_way():
 def test_bad_input_is_refused_with_words(method, changes, error, words):
     with pytest.raises(error, match=words):
         call(method, **changes)
+
+
+BANDS = (np.mgrid[:ROWS, :COLUMNS][0].ravel() * 3) // ROWS
+
+
+def test_counts_alone_give_domains(counting):
+    assert adjusted_rand_index(call_counts(counting).labels, BANDS) > 0.5
+
+
+def test_dense_counts_and_sparse_ones_are_the_same(counting):
+    sparse_one = call_counts(counting)
+    dense = call_counts(counting, blocks={"counts": counts_case()["blocks"]["counts"].toarray()})
+    assert np.array_equal(sparse_one.labels, dense.labels)
+
+
+def test_counts_follow_the_rows(counting):
+    order = np.random.default_rng(5).permutation(N)
+    given, reference = counts_case(), call_counts(counting)
+    turned = call_counts(
+        counting,
+        blocks={"counts": given["blocks"]["counts"][order]},
+        graph=given["graph"][order][:, order],
+        xy_um=given["xy_um"][order],
+    )
+    assert np.array_equal(turned.labels, reference.labels[order])
+
+
+def test_genes_that_are_all_zero_change_nothing(counting):
+    counts = counts_case()["blocks"]["counts"]
+    more = sparse.hstack([counts, sparse.csr_matrix((N, 30))], format="csr")
+    assert np.array_equal(call_counts(counting, **with_counts(more)).labels, call_counts(counting).labels)
+
+
+def test_spots_that_are_all_zero_get_a_label_too(counting):
+    counts = counts_case()["blocks"]["counts"].toarray()
+    counts[[3, 40, 41]] = 0
+    assert np.array_equal(np.unique(call_counts(counting, **with_counts(counts)).labels), [1, 2, 3])
+
+
+def test_one_gene_is_enough(counting):
+    counts = np.random.default_rng(0).poisson(3 + 5 * BANDS)[:, None].astype(np.float32)
+    blocks = {"counts": sparse.csr_matrix(counts), "image": case()["blocks"]["image"]}
+    assert np.array_equal(np.unique(call(counting, blocks=blocks).labels), [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        (np.zeros((N, 5)), "no feature differs"),
+        (np.zeros((N, 0)), "wrong shape"),
+        (np.full((N, 5), -1.0), "negative"),
+    ],
+)
+def test_counts_that_tell_nothing_are_refused(counting, counts, words):
+    with pytest.raises(InputError, match=words):
+        call_counts(counting, **with_counts(counts))

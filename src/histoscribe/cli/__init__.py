@@ -10,6 +10,9 @@ from cyclopts import CycloptsError
 from rich.markup import escape
 
 from histoscribe.cli import domains as _domains  # noqa: F401
+from histoscribe.cli import maps as _maps  # noqa: F401
+from histoscribe.cli import nuclei as _nuclei  # noqa: F401
+from histoscribe.cli import predicting as _predicting  # noqa: F401  (importing a module registers its verbs)
 from histoscribe.cli import sections as _sections  # noqa: F401  (importing a module registers its verbs)
 from histoscribe.cli.app import REFUSED, app, err
 from histoscribe.errors import HistoscribeError

@@ -1,8 +1,10 @@
 """Verbs on tissue domains: domains and score."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,6 +21,19 @@ METRICS = {
 }
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Settings:
+    """What is rarely changed."""
+
+    encoder: str | None = None
+    """Name of an encoder, or path of a card in TOML; "morphology", which needs no weights, where not given."""
+    seed: int | None = None
+    """Seed of everything random."""
+    config: Path | None = None
+    """File run.toml with any setting; the options given here win over it."""
+
+
 @app.command
 @documented_by(run_domains.domains)
 def domains(
@@ -28,17 +43,16 @@ def domains(
     method: Literal["niche", "efnst", "histology"] | None = None,
     n_domains: int | None = None,
     consensus: bool = False,
-    encoder: str | None = None,
-    seed: int | None = None,
-    config: Path | None = None,
+    settings: Settings | None = None,
     show: Show | None = None,
 ) -> int:
     """Find the domains and print where the reports lie, or which sections were refused and why."""
-    settings = RunConfig(encoder=run_domains.ENCODER) if config is None else read_config(config)
-    settings = settings.updated(encoder=encoder, seed=seed)
+    given = settings or Settings()
+    config = RunConfig(encoder=run_domains.ENCODER) if given.config is None else read_config(given.config)
+    config = config.updated(encoder=given.encoder, seed=given.seed)
     with listener(show) as listen:
         outcomes = run_domains.domains(
-            path, out=out, method=method, n_domains=n_domains, consensus=consensus, config=settings, listen=listen
+            path, out=out, method=method, n_domains=n_domains, consensus=consensus, config=config, listen=listen
         )
     if len(outcomes) == 1 and outcomes[0].folder == out:
         outcome = outcomes[0]

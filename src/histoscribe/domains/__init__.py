@@ -6,7 +6,11 @@ from histoscribe.registry import Registry
 DOMAINS: Registry[DomainMethod] = Registry(
     "domain method",
     group="histoscribe.domains",
-    builtin={"histology": "histoscribe.domains.histology:histology"},
+    builtin={
+        "efnst": "histoscribe.domains.efnst:efnst",
+        "histology": "histoscribe.domains.histology:histology",
+        "niche": "histoscribe.domains.niche:niche",
+    },
 )
 
 __all__ = ["DOMAINS", "DomainMethod", "DomainResult"]

@@ -1,10 +1,11 @@
 """How well domains agree with what is known, always beside what needs no method at all.
 
-A score says little alone: layers are found by their place, and many annotations by colour. Every score therefore comes
-with its floors: the same clustering into the same number of domains, given only coordinates, or only colour.
+A score says little alone: layers are found by their place, and many annotations by colour or by how much was captured.
+Every score therefore comes with its floors: a clustering into the same number of domains, given only coordinates, only
+colour, or only three numbers per spot (`depth_numbers`) averaged over the surroundings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -13,25 +14,33 @@ from scipy import sparse
 
 from histoscribe.domains.histology import histology
 from histoscribe.errors import InputError
+from histoscribe.expression.normalise import library_size
+from histoscribe.graph.smooth import neighbour_mean
+
+# rings of neighbours over which the three numbers of a spot are averaged for their floor
+_RINGS = 2
 
 
 class Score(TypedDict):
-    """One score with its floors; `colour` is None where no colour was given."""
+    """One score with its floors; `colour` and `depth` are None where a section has no picture or no counts."""
 
     score: float
     coordinates: float
     colour: float | None
+    depth: float | None
 
 
 class Scores(TypedDict):
     """Agreement of domains with the truth; of every score, 1 is the best.
 
-    `coherence` is the share of neighbouring pairs with one label; it needs no truth, and that of the truth itself is
-    `truth_coherence`. `dropped` counts the spots whose truth is missing.
+    `boundary` says whether borders lie where they should. `coherence` is the share of neighbouring pairs with one
+    label; it needs no truth, and that of the truth itself is `truth_coherence`. `dropped` counts the spots whose truth
+    is missing.
     """
 
     ari: Score
     nmi: Score
+    boundary: Score
     coherence: Score
     truth_coherence: float
     n_domains: int
@@ -47,29 +56,28 @@ def score_domains(
     xy_um: NDArray[np.float64],
     graph: sparse.csr_matrix,
     colour: NDArray[np.floating] | None,
+    depth: NDArray[np.floating] | None = None,
     seed: int,
 ) -> Scores:
     """Compare domains with known ones, beside the null baselines.
 
     Parameters
     ----------
-    labels
-        (n,) domains found.
-    truth
-        (n,) known ones, any type; None, NaN and "" are missing, and such spots are dropped from the scores.
-    xy_um
-        Centres of the spots, (n, 2).
-    graph
-        Spatial neighbours, (n, n).
+    labels, truth
+        (n,) domains found and known, any type; of the known, None, NaN and "" are missing, and such spots are dropped.
+    xy_um, graph
+        Centres of the spots, (n, 2), and spatial neighbours, (n, n).
     colour
         Mean colour under each spot, (n, c); None where there is no picture.
+    depth
+        From `depth_numbers`; None where there are no counts.
     seed
         Of the baselines' clustering.
 
     Returns
     -------
     Scores
-        Adjusted Rand index (Hubert and Arabie 1985), normalised mutual information, spatial coherence.
+        With the adjusted Rand index of Hubert and Arabie (1985).
 
     Raises
     ------
@@ -83,19 +91,23 @@ def score_domains(
 
     coordinates = _floor("position", np.asarray(xy_um), k, xy_um=xy_um, graph=graph, seed=seed)
     by_colour = None if colour is None else _floor("colour", np.asarray(colour), k, xy_um=xy_um, graph=graph, seed=seed)
+    by_depth = None if depth is None else _depth_floor(np.asarray(depth, np.float64), k, graph=graph, seed=seed)
+    inside = sparse.csr_matrix(graph)[known][:, known]
 
     def beside(measure: Callable[[NDArray[Any]], float]) -> Score:
         return Score(
             score=measure(labels),
             coordinates=measure(coordinates),
             colour=None if by_colour is None else measure(by_colour),
+            depth=None if by_depth is None else measure(by_depth),
         )
 
     return Scores(
         ari=beside(lambda found: adjusted_rand_index(found[known], code)),
         nmi=beside(lambda found: normalised_mutual_information(found[known], code)),
+        boundary=beside(lambda found: boundary_agreement(found[known], code, inside)),
         coherence=beside(lambda found: spatial_coherence(found, graph)),
-        truth_coherence=spatial_coherence(code, graph[known][:, known]),
+        truth_coherence=spatial_coherence(code, inside),
         n_domains=k,
         n_truth=int(code.max()) + 1,
         scored=int(known.sum()),
@@ -145,12 +157,83 @@ def spatial_coherence(labels: NDArray[Any], graph: sparse.csr_matrix) -> float:
     return float(np.mean(labels[edges.row] == labels[edges.col])) if edges.nnz else float("nan")
 
 
+def boundary_agreement(labels: NDArray[Any], truth: NDArray[Any], graph: sparse.csr_matrix) -> float:
+    """Whether borders run where they should, in [0, 1].
+
+    A border runs between two neighbours of different labels. The score is the harmonic mean of two shares: of the
+    found pieces of border that are true, and of the true ones that were found (the F measure of Martin, Fowlkes and
+    Malik 2004, doi:10.1109/TPAMI.2004.1273918, on a graph and without tolerance).
+
+    Parameters
+    ----------
+    labels, truth
+        (n,).
+    graph
+        Spatial neighbours, (n, n).
+
+    Returns
+    -------
+    1 where neither has a border, 0 where only one has.
+    """
+    edges = sparse.triu(graph, k=1).tocoo()
+    found = labels[edges.row] != labels[edges.col]
+    true = truth[edges.row] != truth[edges.col]
+    both = int(found.sum() + true.sum())
+    return 2 * float((found & true).sum()) / both if both else 1.0
+
+
+def seed_pair_ari(partitions: Sequence[NDArray[Any]]) -> float:
+    """Mean adjusted Rand index over all pairs of divisions of the same spots; 1 where every seed gives one division.
+
+    Raises
+    ------
+    InputError
+        Fewer than two divisions.
+    """
+    if len(partitions) < 2:
+        raise InputError("agreement needs two divisions or more", where="partitions", found=len(partitions))
+    pairs = [adjusted_rand_index(a, b) for i, a in enumerate(partitions) for b in partitions[:i]]
+    return float(np.mean(pairs))
+
+
+def depth_numbers(counts: Any, genes: Sequence[str]) -> NDArray[np.float64]:
+    """Three numbers per spot that need no method: ln total counts, ln genes found, mitochondrial share.
+
+    Parameters
+    ----------
+    counts
+        (n, g) raw counts, sparse.
+    genes
+        (g,) names; those that begin with "MT-", in any case, are mitochondrial.
+
+    Returns
+    -------
+    (n, 3) float64; a column of zeros where no gene is mitochondrial.
+    """
+    counts = sparse.csr_matrix(counts)
+    total = library_size(counts)
+    mitochondrial = np.array([str(gene).upper().startswith("MT-") for gene in genes], bool)
+    share = np.asarray(counts @ mitochondrial.astype(np.float64)).ravel() / np.maximum(total, 1.0)
+    return np.column_stack([np.log1p(total), np.log1p(np.diff(counts.indptr)), share])
+
+
 def missing_labels(truth: NDArray[Any]) -> NDArray[np.bool_]:
     """Which labels are None, NaN or empty, (n,) bool."""
     import pandas as pd
 
     empty = np.array([isinstance(label, str) and not label.strip() for label in truth.tolist()], bool)
     return np.asarray(np.asarray(pd.isna(pd.Series(truth)), bool) | empty)
+
+
+def _depth_floor(depth: NDArray[np.float64], k: int, *, graph: sparse.csr_matrix, seed: int) -> NDArray[np.int64]:
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    unit = (depth - depth.mean(axis=0)) / np.maximum(depth.std(axis=0), np.finfo(np.float64).tiny)
+    smooth = neighbour_mean(graph, unit, rounds=_RINGS)
+    distinct = len(np.unique(smooth, axis=0))
+    with threadpool_limits(limits=1):
+        return np.asarray(KMeans(min(k, distinct), n_init=10, random_state=seed).fit_predict(smooth), np.int64)
 
 
 def _floor(

@@ -22,7 +22,7 @@ class Request:
     Parameters
     ----------
     blocks
-        Name to (n, d).
+        Name to (n, d): float64, or CSR where the block was handed over sparse, as counts are.
     weights
         One for every block.
     graph
@@ -33,7 +33,7 @@ class Request:
         (n,) row of the caller that each sorted row came from.
     """
 
-    blocks: dict[str, NDArray[np.float64]]
+    blocks: dict[str, Any]
     weights: dict[str, float]
     graph: sparse.csr_matrix
     xy_um: NDArray[np.float64]
@@ -71,7 +71,7 @@ def checked_request(
         )
     check_number(n_domains, n)
     for name, block in blocks.items():
-        if np.ndim(block) != 2 or len(block) != n:
+        if np.ndim(block) != 2 or np.shape(block)[0] != n:
             raise InputError(
                 f"the feature block {name!r} does not fit the spots",
                 where="blocks",
@@ -81,7 +81,7 @@ def checked_request(
     _check_graph(graph, n)
     order = sorted_by_place(xy)
     return Request(
-        blocks={name: np.asarray(block, np.float64)[order] for name, block in blocks.items()},
+        blocks={name: _rows(block, order) for name, block in blocks.items()},
         weights=_weights(blocks, weights or {}, defaults),
         graph=_reordered(graph, order),
         xy_um=xy[order],
@@ -148,6 +148,12 @@ def _weights(
                 mend=f"give a weight for {name!r}",
             )
     return {name: float(together[name]) for name in blocks}
+
+
+def _rows(block: Any, order: NDArray[np.intp]) -> Any:
+    if sparse.issparse(block):
+        return sparse.csr_matrix(block)[order]
+    return np.asarray(block, np.float64)[order]
 
 
 def _reordered(graph: sparse.csr_matrix, order: NDArray[np.intp]) -> sparse.csr_matrix:

@@ -7,8 +7,7 @@ from typing import Any
 from histoscribe.report import evaluation_words as words
 from histoscribe.report.canvas import Plate
 from histoscribe.report.evaluation import EvaluationContents
-from histoscribe.report.page import picture_of
-from histoscribe.report.page import render
+from histoscribe.report.page import picture_of, render
 from histoscribe.report.words import flat, number
 
 _MOST_ROWS = 1_000  # of the table of targets; all of them stand in scores.json

@@ -1,0 +1,56 @@
+"""Claim: on DLPFC 151510 with 500 genes, niche at the true number of layers has a mean ARI of 0.60 over 20 seeds.
+
+The genes were chosen on this very section, so the score stands beside its floors and the field's methods measured on
+the same 500 genes, never beside published ones. Nothing was set on the layers of other sections.
+"""
+
+import argparse
+from time import perf_counter
+
+import numpy as np
+from anndata.io import read_h5ad
+
+from histoscribe.domains.metrics import depth_numbers, score_domains, seed_pair_ari
+from histoscribe.domains.niche import cut_niche, embed_niche
+from histoscribe.graph.lattice import lattice_graph
+from histoscribe.section import pitch_px
+from support.domains import data_file, known
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    arguments = parser.parse_args()
+    spots = read_h5ad(data_file("visium/dlpfc/151510/151510_500genes.h5ad"))
+    xy_um = spots.obsm["spatial"] * (100.0 / pitch_px(np.asarray(spots.obsm["spatial"], np.float64)))
+    graph = lattice_graph(xy_um, kind="hex", pitch_um=100.0)
+    truth = known(spots.obs["layer"])
+    layers = len({label for label in truth if label is not None})
+    start = perf_counter()
+    embedding = embed_niche({"counts": spots.X}, graph=graph, xy_um=xy_um, n_domains=layers)
+    found, scores = [], {}
+    for seed in range(arguments.seeds):
+        found.append(cut_niche(embedding, n_domains=layers, seed=seed).labels)
+        if seed == 0:
+            print(f"dlpfc_seconds {perf_counter() - start:.1f} s")
+    depth = depth_numbers(spots.X, list(spots.var_names))
+    scores = [
+        score_domains(labels, truth, xy_um=xy_um, graph=graph, colour=None, depth=depth, seed=0) for labels in found
+    ]
+    ari = [one["ari"]["score"] for one in scores]
+    for floor in ("coordinates", "depth"):
+        print(f"dlpfc_floor_{floor} {scores[0]['ari'][floor]:.3f} ARI")
+    print(f"dlpfc_nmi {np.mean([one['nmi']['score'] for one in scores]):.3f} NMI")
+    print(f"dlpfc_boundary {np.mean([one['boundary']['score'] for one in scores]):.3f} F1")
+    if len(found) > 1:
+        print(f"dlpfc_seed_pair {seed_pair_ari(found):.3f} ARI")
+    choice = cut_niche(embedding, n_domains=None, seed=0).evidence["choice"]
+    curve = ", ".join(f"{k}: {value:.2f}" for k, value in zip(choice["numbers"], choice["stability"], strict=True))
+    print(f"dlpfc_stability {curve}")
+    print(f"dlpfc_chosen {choice['chosen']} domains of {layers}, admissible {choice['admissible']}")
+    print(f"dlpfc_sd {np.std(ari):.4f} ARI")
+    print(f"dlpfc_mean {np.mean(ari):.3f} ARI")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""What the benchmarks on domains share: where the data lie, and labels with the unknown ones taken out."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from support.sections import HERE
+
+UNKNOWN = {"", "nan", "undetermined"}
+
+
+def data_file(path: str) -> Path:
+    """Path of a file of the test data."""
+    return Path(os.environ.get("HISTOSCRIBE_TEST_DATA", HERE.parents[1] / "shared" / "data")) / path
+
+
+def known(labels: pd.Series) -> np.ndarray:
+    """Labels as text, None where nobody knows."""
+    return np.array([None if str(label) in UNKNOWN else str(label) for label in labels], object)

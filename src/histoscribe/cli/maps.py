@@ -1,0 +1,55 @@
+"""Verb on maps: map."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cyclopts import Parameter
+
+from histoscribe.cli.app import Show, app, documented_by, listener, say
+from histoscribe.run import map_slide as slide_module
+from histoscribe.run import maps as maps_module
+from histoscribe.run.maps import MapSettings
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class How:
+    """How maps are made."""
+
+    encoder: str = "efficientnet_b0"
+    """Name of an encoder or path of a card; "none" for colours and nuclei alone."""
+    mapper: str = "dense"
+    """Mapper: "dense" or "autoencoder"."""
+    model: Path | None = None
+    """Map a slide without counts with the maps in this folder, made of another section."""
+    seed: int = 0
+    """Seed of everything random."""
+
+
+@app.command(name="map")
+@documented_by(maps_module.map_section)
+def map_genes(
+    path: Path,
+    *,
+    out: Path,
+    genes: str = "top:50",
+    um: float = 8.0,
+    how: How | None = None,
+    show: Show | None = None,
+) -> int:
+    """Map the genes and print where the page lies and how well left-out spots were foretold."""
+    how = how or How()
+    settings = MapSettings(encoder=how.encoder, mapper=how.mapper, seed=how.seed)
+    with listener(show) as listen:
+        if how.model is not None:
+            made = slide_module.map_slide(
+                path, model=how.model, genes=genes, um=um, out=out, settings=settings, listen=listen
+            )
+        else:
+            made = maps_module.map_section(path, genes=genes, um=um, out=out, settings=settings, listen=listen)
+    score = made.evidence.get("held_out_pearson_200")
+    say(f"{made.stored.section}: {len(made.genes):,} genes on {made.grid.columns:,} x {made.grid.rows:,} cells")
+    if score is not None:
+        say(f"left-out spots   mean Pearson {score} over the 200 most abundant genes")
+    say(f"report           {out / 'report.html'}")
+    return 0

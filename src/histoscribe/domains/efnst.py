@@ -1,0 +1,192 @@
+"""EfNST as its paper means it: expression augmented by similar neighbours, two autoencoders, refined clusters.
+
+The chain: spots nearby that look alike and express alike lend each other expression (`efnst_augment`); the components
+of all feature blocks go through a denoising autoencoder and a variational graph autoencoder (`efnst_network`), trained
+first to restore and to join neighbours, then to sharpen clusters (`efnst_train`); the embedding is cut into domains by
+a Gaussian mixture (`mixture_cut`), repeated with disturbances that vote on every spot (`stability`), and outliers
+are given to their surroundings (`refine`).
+
+Zhao et al. 2024, Communications Biology, "EfNST: a composite scaling network of EfficientNet for improving spatial
+domain identification performance". Where this differs from the published program, the program contradicts the paper.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.domains.efnst_input import network_input
+from histoscribe.domains.efnst_settings import EfnstSettings
+from histoscribe.domains.efnst_train import Trainer
+from histoscribe.domains.expression import checked_counts
+from histoscribe.domains.histology import LARGEST_CHOSEN, SPOTS_PER_DOMAIN, ordered
+from histoscribe.domains.mixture_cut import MixtureCut
+from histoscribe.domains.refine import edge_lengths, refine
+from histoscribe.domains.requests import Request, checked_request
+from histoscribe.domains.result import DomainResult
+from histoscribe.domains.stability import choose_number, thinned, vote
+from histoscribe.graph.smooth import neighbour_mean
+
+# of the components that the network is given; the position is not among them, because the graph knows it
+WEIGHTS = {"counts": 1.0, "image": 1.0, "nuclei": 0.5, "position": 0.0}
+_REPEATS = 6
+# of the mixture, for the section as it is and for its disturbed repeats
+_STARTS, _STARTS_REPEATED = 20, 6
+# a gap wider than this many typical steps between neighbours is not tissue
+_GAP = 1.5
+
+
+def efnst(
+    blocks: Mapping[str, Any],
+    *,
+    graph: sparse.csr_matrix,
+    xy_um: NDArray[np.float64],
+    n_domains: int | None,
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+    settings: EfnstSettings | None = None,
+) -> DomainResult:
+    """Find domains by expression and by how the tissue looks, through EfNST's networks.
+
+    Parameters
+    ----------
+    blocks
+        "counts" (n, g) sparse raw counts, "image" (n, d) embedding, "nuclei" (n, d) features; any of them.
+        Others need a weight.
+    graph
+        Spatial neighbours, (n, n) CSR, symmetric, from `histoscribe.graph`.
+    xy_um
+        Centres of the spots, (n, 2), x before y.
+    n_domains
+        Number of domains, obeyed exactly; None to choose one that disturbed repeats agree on.
+    seed
+        Of everything random. The result depends on it and on the data, not on the order of the rows or the number of
+        threads.
+    weights
+        Weight by block name, over `WEIGHTS`.
+    settings
+        Knobs of EfNST.
+
+    Returns
+    -------
+    DomainResult
+        Confidence is the share of the repeats of the last clustering that put the spot into its domain.
+
+    Raises
+    ------
+    InputError
+        Fewer than three spots, parts that do not fit each other, or nothing that tells spots apart.
+    ConfigError
+        A number of domains that cannot be had, or a weight for a block that is not there.
+    """
+    settings = settings or EfnstSettings()
+    blocks = {**blocks, "counts": checked_counts(blocks["counts"])} if "counts" in blocks else dict(blocks)
+    request, blocks = sorted_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights)
+    section = np.zeros(len(xy_um), np.intp)
+    labels, confidence, evidence = labelled(
+        blocks, request, section=section, within=section, n_domains=n_domains, seed=seed, settings=settings
+    )
+    back = np.argsort(request.order)
+    return DomainResult(labels[back], confidence[back], evidence)
+
+
+def sorted_request(
+    blocks: Mapping[str, Any],
+    *,
+    graph: sparse.csr_matrix,
+    xy_um: NDArray[np.float64],
+    n_domains: int | None,
+    weights: Mapping[str, float] | None,
+) -> tuple[Request, dict[str, Any]]:
+    """Check as `checked_request` does, without its copy of wide blocks; the request, and the blocks in its order."""
+    stand_ins = {
+        name: np.zeros((block.shape[0], 1)) if np.ndim(block) == 2 else block for name, block in blocks.items()
+    }
+    request = checked_request(
+        stand_ins, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, defaults=WEIGHTS
+    )
+    return request, {name: block[request.order] for name, block in blocks.items()}
+
+
+def labelled(
+    blocks: Mapping[str, Any],
+    request: Request,
+    *,
+    section: NDArray[np.intp],
+    within: NDArray[np.intp],
+    n_domains: int | None,
+    seed: int,
+    settings: EfnstSettings,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
+    """Labels from 1, confidences and evidence of spots in the order of their place.
+
+    Parameters
+    ----------
+    blocks, request
+        From `sorted_request`.
+    section
+        (n,) which section a spot belongs to, from 0, for the adversary.
+    within
+        (n,) in which group of spots features are standardised, from 0.
+    n_domains, seed, settings
+        As for `efnst`.
+    """
+    from threadpoolctl import threadpool_limits
+
+    # more threads would add up in another order, and a rounding can move a spot
+    with threadpool_limits(limits=1):
+        X, record = network_input(blocks, request, section=within, settings=settings)
+        trainer = Trainer(X, graph=request.graph, xy_um=request.xy_um, section=section, settings=settings, seed=seed)
+        trained = trainer.pretrain()
+        evidence: dict[str, Any] = {"method": "efnst", "seed": seed, "requested": n_domains, "blocks": record}
+        evidence |= {"settings": settings.to_dict(), "pretrained": trained.losses}
+        if n_domains is None:
+            cuts = _cuts(trained.embedding, request.graph, seed)
+            evidence["choice"] = choose_number(cuts, largest=_largest(len(X)))
+        k = n_domains if n_domains is not None else int(evidence["choice"]["chosen"])
+        if settings.epochs and k > 1:
+            trained = trainer.refine(_centres(trained.embedding, k, seed))
+            evidence["refined"] = trained.losses
+        labels, confidence, how = _clustered(trained.embedding, request, k=k, seed=seed)
+    return labels, confidence, evidence | how
+
+
+def _clustered(
+    embedding: NDArray[np.float64], request: Request, *, k: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
+    found = [cut.exactly(k)[0] for cut in _cuts(embedding, request.graph, seed)]
+    voted, share = vote(found, k)
+    max_um = _GAP * float(np.median(edge_lengths(request.graph, request.xy_um)))
+    refined = refine(voted, graph=request.graph, xy_um=request.xy_um, max_um=max_um)
+    confidence = np.asarray(share[np.arange(len(refined)), refined]).ravel()
+    how = {
+        "n_domains": int(k),
+        "repeats": len(found),
+        "refined_spots": int((refined != voted).sum()),
+        "refine_max_um": max_um,
+        "mean_confidence": round(float(confidence.mean()), 4),
+    }
+    return ordered(refined), confidence, how
+
+
+def _cuts(embedding: NDArray[np.float64], graph: sparse.csr_matrix, seed: int) -> list[MixtureCut]:
+    """Cut the embedding, averaged over all neighbours, then again and again over a random half of them."""
+    cuts = [MixtureCut(neighbour_mean(graph, embedding), seed=seed, n_starts=_STARTS)]
+    for i, child in enumerate(np.random.SeedSequence(seed).spawn(_REPEATS)):
+        mean = neighbour_mean(thinned(graph, np.random.default_rng(child)), embedding)
+        cuts.append(MixtureCut(mean, seed=seed + i + 1, n_starts=_STARTS_REPEATED))
+    return cuts
+
+
+def _centres(embedding: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float64]:
+    from sklearn.cluster import KMeans
+
+    found: NDArray[np.float64] = KMeans(k, n_init=5, random_state=seed % 2**32).fit(embedding).cluster_centers_
+    return found
+
+
+def _largest(n_spots: int) -> int:
+    """Largest number of domains that is chosen for a section; a larger one can be asked for."""
+    return max(min(2, n_spots - 1), min(LARGEST_CHOSEN, n_spots // SPOTS_PER_DOMAIN))

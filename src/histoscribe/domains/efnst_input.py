@@ -1,0 +1,89 @@
+"""What EfNST's network is given: components of every feature block, augmented, in units of their own noise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.domains import efnst_augment as augment
+from histoscribe.domains.coherence import coherent_components
+from histoscribe.domains.efnst_settings import EfnstSettings
+from histoscribe.domains.features import join_blocks
+from histoscribe.domains.refine import edge_lengths
+from histoscribe.domains.requests import Request
+
+# so many spots for each component at least, or the components describe single spots
+_SPOTS_PER_COMPONENT = 8
+# components whose autocorrelation is recorded
+_TOLD = 10
+
+
+def network_input(
+    blocks: Mapping[str, Any], request: Request, *, section: NDArray[np.intp], settings: EfnstSettings
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Features for the network.
+
+    A squared error is the right loss only where every feature has the same noise. So the components of each block are
+    turned and scaled until the differences between neighbours have variance 1 in every direction.
+
+    Parameters
+    ----------
+    blocks
+        As for `efnst`, in the order of the request.
+    request
+        Weights, graph and coordinates.
+    section
+        (n,) which section a spot belongs to, from 0; blocks are standardised within it.
+    settings
+        Components, and how expression is augmented.
+
+    Returns
+    -------
+    (n, d) float64, and what was done to each block, fit for JSON.
+
+    Raises
+    ------
+    InputError, ConfigError
+        As for `DomainMethod`.
+    """
+    n = len(request.xy_um)
+    limit = max(2, min(settings.pca_n_comps, n // _SPOTS_PER_COMPONENT))
+    used = {name: block for name, block in blocks.items() if request.weights[name] != 0}
+    reduced = {name: _reduced(name, block, section=section, limit=limit) for name, block in used.items()}
+    left_out = {name: np.zeros((n, 1)) for name in blocks if name not in used}
+    joined = join_blocks(reduced | left_out, weights=request.weights, n_components=limit)
+    record, parts = joined.record, {}
+    for name, columns in joined.columns.items():
+        parts[name], coherence = coherent_components(joined.X[:, columns], graph=request.graph, n_components=limit)
+        record[name]["autocorrelation"] = [round(float(r), 4) for r in coherence[:_TOLD]]
+    X = np.hstack([part * np.sqrt(request.weights[name]) for name, part in parts.items()])
+    lenders = _lenders(reduced, request, settings)
+    return (X if lenders is None else augment.augmented(X, lenders, strength=settings.strength)), record
+
+
+def _reduced(name: str, block: Any, *, section: NDArray[np.intp], limit: int) -> NDArray[np.float64]:
+    """Components of a block; a block that cannot be reduced as it is, so that `join_blocks` says what is wrong."""
+    if name == "counts":
+        scores = augment.expression_components(block, section=section, n_comps=limit)
+    elif 0 in block.shape or not np.isfinite(block).all():
+        return np.asarray(block, np.float64)
+    else:
+        scores = augment.components(block, section=section, n_comps=limit)
+    return scores if scores.shape[1] else np.zeros((len(section), 1))
+
+
+def _lenders(
+    reduced: Mapping[str, NDArray[np.float64]], request: Request, settings: EfnstSettings
+) -> sparse.csr_matrix | None:
+    """Similar neighbours by expression and picture, whichever there is; None where none are wanted."""
+    if not (settings.neighbour_k and settings.strength):
+        return None
+    return augment.similar_neighbours(
+        request.xy_um,
+        pitch_um=float(np.median(edge_lengths(request.graph, request.xy_um))),
+        expression=reduced.get("counts"),
+        image=reduced.get("image"),
+        k=settings.neighbour_k,
+    )

@@ -1,0 +1,194 @@
+"""Feature blocks for niches: each in components, each weighed by how much of its variance is coherent in space.
+
+A block whose neighbours differ as much as any two spots, such as the picture of a blank or a badly focused slide, says
+nothing of regions whatever its variance. So a block's share of the squared distance is its weight times the part of its
+variance that neighbours have in common.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.domains.coherence import autocorrelation, coherent_components
+from histoscribe.domains.expression import checked_counts, expression_components
+from histoscribe.domains.features import join_blocks
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.expression.normalise import library_size
+
+# share of the squared distance by block; "depth" is how much was captured on a spot, which tells cellular tissue from
+# fat and fibres; the position has none, because a larger share draws compact patches whatever the tissue is
+WEIGHTS = {"counts": 1.0, "depth": 0.25, "image": 1.0, "nuclei": 0.5, "position": 0.0}
+# principal components of which the coherent ones are looked for
+N_COMPONENTS = 50
+# two ways to look at expression, each at several resolutions: coherent components of all genes alike, and principal
+# components of genes weighed by their coherence. What both find is not an artefact of either.
+COHERENT_COMPONENTS = (10, 15, 20, 30)
+WEIGHED_COMPONENTS = (8, 15)
+# of a gene's spatial autocorrelation in its weight
+POWERS = (0.5, 1.0)
+# so many spots for each component at least, or the components describe single spots
+_SPOTS_PER_COMPONENT = 8
+# the least a block counts for, so that one block of noise alone still gives a division
+_LEAST_COHERENCE = 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Blocks side by side, seen one way.
+
+    Parameters
+    ----------
+    X
+        (n, d) float64.
+    columns
+        Where each block stands: name to slice.
+    weighed
+        Whether the genes were weighed by their coherence.
+    """
+
+    X: NDArray[np.float64]
+    columns: dict[str, slice]
+    weighed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """All views of one section, and what was done to each block, fit for JSON."""
+
+    views: tuple[View, ...]
+    record: dict[str, Any]
+
+    def rescaled(self, factors: Mapping[str, float]) -> "Embedding":
+        """Multiply the weights of some blocks, in every view that has them."""
+        views = []
+        for view in self.views:
+            X = view.X.copy()
+            for name, factor in factors.items():
+                if name in view.columns:
+                    X[:, view.columns[name]] *= np.sqrt(factor)
+            views.append(replace(view, X=X))
+        return replace(self, views=tuple(views))
+
+    @property
+    def names(self) -> list[str]:
+        """Blocks that any view has."""
+        return sorted({name for view in self.views for name in view.columns})
+
+
+def embed_blocks(blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights: Mapping[str, float]) -> Embedding:
+    """Bring all blocks to components of comparable size.
+
+    Parameters
+    ----------
+    blocks
+        Name to (n, d); "counts" are raw and may be sparse.
+    graph
+        Spatial neighbours, (n, n).
+    weights
+        Name to weight, for all blocks, and "depth" where there are counts.
+
+    Raises
+    ------
+    InputError
+        No block, or nothing that differs between spots.
+    ConfigError
+        A negative weight, or none that is positive.
+    """
+    _check_weights(blocks, weights)
+    record: dict[str, Any] = {name: {"weight": float(weights[name]), "used": weights[name] > 0} for name in blocks}
+    dense, seen = {}, []
+    for name, block in blocks.items():
+        if weights[name] == 0:
+            continue
+        if name == "counts":
+            seen = _counts_views(checked_counts(block), graph=graph, weights=weights, record=record)
+        elif _varies(name, block):
+            joined = join_blocks({name: block}, weights={name: 1.0}, graph=graph)
+            record[name] |= joined.record[name] | {"weight": float(weights[name])}
+            dense[name] = joined.X
+    parts = [({**dense, **view}, weighed) for view, weighed in seen] or [(dense, False)]
+    if not parts[0][0]:
+        raise InputError(
+            "no feature differs between the spots, so there is nothing to tell domains apart",
+            where="blocks",
+            found=f"constant: {', '.join(sorted(blocks))}",
+            mend="check that the counts and the picture are of this section and that tiles lie on the tissue",
+        )
+    return Embedding(tuple(_view(one, graph, weights, weighed, record) for one, weighed in parts), record)
+
+
+def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
+    if not blocks:
+        raise InputError("there are no features", where="blocks", mend="give at least one block, such as 'counts'")
+    for name, weight in weights.items():
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ConfigError(f"the weight of {name!r} must not be negative", where="weights", found=weight)
+    if not any(weights[name] for name in blocks):
+        raise ConfigError("every feature block has the weight 0", where="weights", mend="give one a positive weight")
+
+
+def _counts_views(
+    counts: sparse.csr_matrix, *, graph: sparse.csr_matrix, weights: Mapping[str, float], record: dict[str, Any]
+) -> list[tuple[dict[str, NDArray[np.float64]], bool]]:
+    """Look at expression in several ways, each with and without depth; none where no gene varies."""
+    limit = max(2, min(N_COMPONENTS, counts.shape[0] // _SPOTS_PER_COMPONENT))
+    (plain, *weighed), told = expression_components(counts, graph=graph, n_components=limit, powers=(0.0, *POWERS))
+    record["counts"] |= told
+    depth = np.log1p(library_size(counts))[:, None]
+    depth = depth - depth.mean()
+    with_depth = {"depth": depth} if weights["depth"] > 0 and np.ptp(depth) > 0 else {}
+    if plain.shape[1] == 0:
+        return []
+    rank = int((plain.var(axis=0) > 1e-12 * plain.var(axis=0).max()).sum())
+    coherent = coherent_components(plain[:, :rank], graph=graph, n_components=max(COHERENT_COMPONENTS))[0]
+    views: list[tuple[dict[str, NDArray[np.float64]], bool]] = []
+    for n in COHERENT_COMPONENTS:
+        views += [({"counts": coherent[:, :n]} | extra, False) for extra in ({}, with_depth)]
+    views += [({"counts": part[:, :n]} | with_depth, True) for part in weighed for n in WEIGHED_COMPONENTS]
+    return views
+
+
+def _view(
+    parts: Mapping[str, NDArray[np.float64]],
+    graph: sparse.csr_matrix,
+    weights: Mapping[str, float],
+    weighed: bool,
+    record: dict[str, Any],
+) -> View:
+    columns, kept, start = {}, [], 0
+    for name in sorted(parts):
+        part = parts[name]
+        coherent = max(_coherence(part, graph), _LEAST_COHERENCE)
+        if name == "depth":  # a single number goes with the counts: it is as coherent as it is
+            coherent = 1.0
+        share = weights[name] * coherent
+        told = {"weight": float(weights[name]), "coherence": round(coherent, 4), "used": True}
+        record[name] = {**told, **record[name]} if "coherence" in record.get(name, {}) else record.get(name, {}) | told
+        columns[name] = slice(start, start + part.shape[1])
+        start += part.shape[1]
+        kept.append(part * np.sqrt(share / ((part**2).sum() / len(part))))
+    return View(np.hstack(kept), columns, weighed)
+
+
+def _varies(name: str, block: Any) -> bool:
+    """Whether a dense block says anything; refuses one that is not finite."""
+    array = np.asarray(block, np.float64)
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"the feature block {name!r} has missing or infinite values in {bad.sum():,} of {len(array):,} spots",
+            where="blocks",
+            found=f"first in row {int(bad.argmax())}",
+            mend="leave these spots out, or compute their features again",
+        )
+    return bool(array.shape[1] and (array.std(axis=0) > 1e-9 * np.maximum(np.abs(array).max(axis=0), 1e-300)).any())
+
+
+def _coherence(part: NDArray[np.float64], graph: sparse.csr_matrix) -> float:
+    """Share of a block's variance that neighbours have in common: its columns' autocorrelation, weighed by variance."""
+    variance = part.var(axis=0)
+    return float((np.maximum(autocorrelation(part, graph), 0) * variance).sum() / variance.sum())

@@ -1,0 +1,111 @@
+"""Large sections in square cells: bins of a few microns hold too few molecules, and domains are no finer than niches.
+
+A section of up to `LARGE` spots is left as it is. In a larger one, the spots of a square cell are one: their counts are
+added up, their other features averaged. What is found on the cells is brought back to the spots by interpolation
+between the centres of the cells around each, so the cells do not show in the borders. All of it is linear in spots.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.domains.partition import membership
+from histoscribe.graph.lattice import lattice_graph
+
+# a full Visium slide of 11 mm has 14,336 spots
+LARGE = 15_000
+_ROWS = 50_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Square cells and the spots in them.
+
+    Parameters
+    ----------
+    cell
+        (n,) which cell each spot lies in, from 0.
+    xy_um
+        (m, 2) centres.
+    graph
+        (m, m) cells that share a side.
+    between
+        (n, m) CSR, rows adding up to 1: each spot's weights of the centres around it.
+    """
+
+    cell: NDArray[np.intp]
+    xy_um: NDArray[np.float64]
+    graph: sparse.csr_matrix
+    between: sparse.csr_matrix
+
+
+def make_cells(xy_um: NDArray[np.float64], *, n_cells: int = LARGE) -> Cells:
+    """Lay square cells over the spots, as small as at most `n_cells` occupied ones allow.
+
+    Parameters
+    ----------
+    xy_um
+        (n, 2), in the order of their place: features are added up in it, so that a sum depends on no other order.
+    """
+    low = xy_um.min(axis=0)
+    side = float(np.sqrt(np.prod(np.maximum(np.ptp(xy_um, axis=0), 1e-9)) / n_cells))
+    while True:
+        place = np.floor((xy_um - low) / side).astype(np.int64)  # column, row
+        columns = int(place[:, 0].max()) + 1
+        occupied, cell = np.unique(place[:, 1] * columns + place[:, 0], return_inverse=True)
+        if len(occupied) <= n_cells:
+            break
+        side *= 1.05
+    grid = np.column_stack([occupied % columns, occupied // columns])  # (m, 2)
+    centre = low + (grid + 0.5) * side
+    return Cells(
+        cell=cell,
+        xy_um=centre,
+        graph=lattice_graph(centre, kind="square", pitch_um=side),
+        between=_bilinear((xy_um - low) / side - 0.5, occupied, columns),
+    )
+
+
+def summed(counts: Any, cells: Cells, order: NDArray[np.intp]) -> sparse.csr_matrix:
+    """Add up the rows of sparse counts, (n, g) to (m, g), some thousands at a time; `order` brings them into place."""
+    counts = sparse.csr_matrix(counts)
+    total = sparse.csr_matrix((len(cells.xy_um), counts.shape[1]), dtype=np.float64)
+    for first in range(0, counts.shape[0], _ROWS):
+        rows = order[first : first + _ROWS]
+        cell = cells.cell[first : first + _ROWS]
+        member = sparse.csr_matrix(
+            (np.ones(len(rows)), (cell, np.arange(len(rows)))), shape=(total.shape[0], len(rows))
+        )
+        total = total + member @ counts[rows]
+    return sparse.csr_matrix(total)
+
+
+def averaged(values: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:
+    """Average the rows of features, (n, d) to (m, d)."""
+    member = membership(cells.cell)
+    total = member.T @ values
+    return np.asarray(total / np.asarray(member.sum(axis=0)).T)
+
+
+def _bilinear(place: NDArray[np.float64], occupied: NDArray[np.int64], columns: int) -> sparse.csr_matrix:
+    """Weights of the four centres around each spot, those of empty cells shared out among the others."""
+    corner = np.floor(place).astype(np.int64)
+    part = place - corner  # (n, 2) in [0, 1)
+    rows, found, weights = [], [], []
+    for dx in (0, 1):
+        for dy in (0, 1):
+            column, row = corner[:, 0] + dx, corner[:, 1] + dy
+            key = row * columns + column
+            index = np.minimum(np.searchsorted(occupied, key), len(occupied) - 1)
+            held = (occupied[index] == key) & (column >= 0) & (column < columns) & (row >= 0)
+            share = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
+            rows.append(np.flatnonzero(held))
+            found.append(index[held])
+            weights.append(share[held])
+    matrix = sparse.csr_matrix(
+        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(found))), shape=(len(place), len(occupied))
+    )
+    return sparse.csr_matrix(sparse.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)

@@ -1,0 +1,130 @@
+"""Known labels of spots: a table of barcodes and labels, Loupe's export, or a column of an h5ad."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.io.anndata import open_h5ad
+from histoscribe.io.tables import read_table, require_unique
+
+# what a column of labels is called where a table has several; the first that is there is read
+_NAMES = ("label", "domain", "layer", "annotation", "region", "cluster")
+# words for "nobody knows": such a spot has no label
+_MISSING = frozenset({"", "na", "nan", "none", "null", "undetermined", "unassigned", "unlabeled", "unlabelled"})
+
+
+def read_labels(path: Path, *, column: str | None = None) -> pd.Series:
+    """Read known labels by barcode.
+
+    Parameters
+    ----------
+    path
+        A CSV or TSV with a column `barcode` (any case) and one of labels, as Loupe exports it ("Barcode,<name>"), or
+        an h5ad with the labels in `obs`.
+    column
+        Which column holds the labels; needed where several could.
+
+    Returns
+    -------
+    Text by barcode. Empty cells, "NA" and words such as "undetermined" are left out: such spots have no label.
+
+    Raises
+    ------
+    InputError
+        No column of barcodes or labels, barcodes that stand more than once, or not one label.
+    ConfigError
+        A column that is not there, or several that could be meant.
+    """
+    if path.suffix.lower() == ".h5ad":
+        table = open_h5ad(path).obs
+        barcodes = table.index.astype(str)
+    else:
+        table = read_table(path)
+        key = next((name for name in table.columns if name.lower() in ("barcode", "barcodes")), None)
+        if key is None:
+            raise InputError(
+                "the table has no column of barcodes",
+                where=path,
+                expected="a header with barcode and a column of labels, such as barcode,label",
+                found=listing(table.columns, 12),
+                mend="name the column that holds the spots' barcodes `barcode`",
+            )
+        barcodes = pd.Index(table.pop(key))
+    require_unique(barcodes, path)
+    values = table[_chosen(table, column, path)]
+    labels = pd.Series([_text(value) for value in values], index=barcodes, dtype=object, name="label")
+    labels = labels[labels.notna()]
+    if labels.empty:
+        raise InputError("not one spot has a label", where=path, found=f"{len(table):,} rows, all empty or unknown")
+    return labels
+
+
+def labels_of_spots(labels: pd.Series, barcodes: pd.Index, *, path: Path) -> NDArray[np.object_]:
+    """Put labels into the order of a section's spots.
+
+    Where no barcode is found, both sides are compared without the number that 10x appends ("-1").
+
+    Parameters
+    ----------
+    labels
+        Text by barcode, from `read_labels`.
+    barcodes
+        The section's spots.
+    path
+        Where the labels were read from, for the message.
+
+    Returns
+    -------
+    (n,) text, None where a spot has no label.
+
+    Raises
+    ------
+    InputError
+        Not one label belongs to a spot.
+    """
+    spots = barcodes.astype(str)
+    if not spots.isin(labels.index).any():
+        bare, bare_spots = (pd.Index([re.sub(r"-\d+$", "", name) for name in names]) for names in (labels.index, spots))
+        if not (bare.is_unique and bare_spots.is_unique and bare_spots.isin(bare).any()):
+            raise InputError(
+                "not one of the labels belongs to a spot of this section",
+                where=path,
+                expected=f"barcodes such as {listing(spots, 3)}",
+                found=f"barcodes such as {listing(labels.index, 3)}",
+                mend="give the labels of this very section, with barcodes written as in its count matrix",
+            )
+        labels, spots = labels.set_axis(bare), bare_spots
+    found = labels.reindex(spots)
+    return np.asarray(found.where(found.notna(), None), object)
+
+
+def _chosen(table: pd.DataFrame, column: str | None, path: Path) -> str:
+    columns = [str(name) for name in table.columns]
+    if column is not None:
+        if column not in columns:
+            raise ConfigError(f"there is no column {column!r}", where=path, mend=nearest(column, columns))
+        return column
+    if len(columns) == 1:
+        return columns[0]
+    by_lower = {name.lower(): name for name in reversed(columns)}
+    known = [by_lower[name] for name in _NAMES if name in by_lower]
+    if not known:
+        raise ConfigError(
+            "the column of labels cannot be told" if columns else "there is no column beside the barcodes",
+            where=path,
+            expected=f"one column, or one named {listing(_NAMES)}",
+            found=listing(columns, 12),
+            mend="say which column holds the labels",
+        )
+    return known[0]
+
+
+def _text(value: object) -> str | None:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    text = str(value).strip()
+    return None if text.lower() in _MISSING else text

@@ -1,0 +1,235 @@
+"""Mapper "dense", the default: a smooth field over space plus a linear answer to the picture, for few components.
+
+Many genes become few components; each is a Gaussian process (`process`) that learns from means over true footprints
+and is then asked of every cell. How unsure the map is, is measured on spots that each had been left out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from threadpoolctl import threadpool_limits
+
+from histoscribe.errors import ConfigError, InputError, nearest
+from histoscribe.maps.hide import random_folds
+from histoscribe.maps.interval import held_out_interval
+from histoscribe.maps.latent import Latent, find_latent
+from histoscribe.maps.mapper import MAX_RANK, FactorMap, MapProblem, Progress
+from histoscribe.maps.process import Field, Strengths, find_strengths, fit_field
+from histoscribe.maps.surroundings import Surroundings, surroundings
+
+Float = NDArray[np.float64]
+Matrix = NDArray[np.float32]
+
+_FOLDS = 5
+_EXPECTED_LENGTH = 3.0  # of the smooth field, in pitches: where the search begins
+_FARTHEST = 5.0  # standard deviations of a component that a cell may reach; spots reach three
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learnt:
+    """Components and their processes, learnt on some spots; weights are for standardised features."""
+
+    latent: Latent
+    fields: tuple[Field, ...]
+    mean: tuple[Float, ...]
+    scale: tuple[Float, ...]
+
+    def at_spots(self, xy_um: Float, under: Sequence[Float]) -> Float:
+        """Components of spots, (m, k)."""
+        blocks = [(x - m) / s for x, m, s in zip(under, self.mean, self.scale, strict=True)]
+        columns = [
+            field.smooth(xy_um) + sum(b @ w for b, w in zip(blocks, field.weights, strict=True))
+            for field in self.fields
+        ]
+        return np.column_stack(columns)
+
+    def answer(self) -> tuple[list[Float], Float]:
+        """Weights, (3 p_b, k) per group, for the features as `Surroundings` gives them, and the constant, (k,)."""
+        stacked = [np.column_stack([f.weights[b] for f in self.fields]) for b in range(len(self.scale))]
+        weights = [w / s[:, None] for w, s in zip(stacked, self.scale, strict=True)]
+        constant = -sum(m @ w for m, w in zip(self.mean, weights, strict=True))
+        return weights, np.asarray(constant)
+
+
+class DenseMapper:
+    """Low-rank Gaussian processes on the features of cells and on space.
+
+    Parameters
+    ----------
+    rank
+        Components of expression, at most 128.
+    most_genes
+        Most abundant genes on which the components are found; all others follow them.
+    seed
+        Of the components and the folds.
+    """
+
+    name: ClassVar[str] = "dense"
+    needs_features: ClassVar[bool] = True
+
+    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+        known = {"rank": 20, "most_genes": 1000}
+        for option in options:
+            if option not in known:
+                raise ConfigError(f"the mapper has no option {option!r}", where="dense", mend=nearest(option, known))
+        self.seed = seed
+        self.rank, self.most_genes = (int(options.get(name, default)) for name, default in known.items())
+        if not 1 <= self.rank <= MAX_RANK or self.most_genes < 1:
+            raise ConfigError(
+                "the mapper's options are out of range",
+                where="dense",
+                expected=f"rank from 1 to {MAX_RANK}, at least one gene",
+                found=f"rank {self.rank}, most_genes {self.most_genes}",
+            )
+
+    def fit(self, problem: MapProblem, *, progress: Progress | None = None) -> FactorMap:
+        """Learn the map; see `Mapper.fit`."""
+        if problem.features is None:
+            raise InputError("this mapper needs features of the cells", where="dense")
+        tell = progress or (lambda done, total: None)
+        with threadpool_limits(1):  # the last digits must not hang on the number of threads
+            seen = surroundings(problem.grid, problem.cells, np.asarray(problem.features[:], np.float32))
+            under = seen.under(problem.footprint)
+            tell(1, _FOLDS + 3)
+            learnt = self._learn(problem, under)
+            tell(2, _FOLDS + 3)
+            held, unsure = self._held_out(problem, under, learnt, tell)
+            factors = self._factors(problem, seen, learnt)
+            transfer = self._transfer(problem, under, learnt)
+        interval = held_out_interval(problem.log_values() - held, unsure)
+        return FactorMap(
+            factors=factors,
+            loadings=learnt.latent.loadings.astype(np.float32),
+            level=learnt.latent.level.astype(np.float32),
+            link="expm1",
+            spread=_unsureness(
+                problem.grid.centres_um(problem.cells), problem.xy_um, _typical(learnt.fields), problem.pitch_um
+            ),
+            interval=interval,
+            evidence=_evidence(problem, learnt, held),
+            transfer=transfer,
+        )
+
+    def _learn(
+        self, problem: MapProblem, under: Sequence[Float], strengths: Sequence[Strengths] | None = None
+    ) -> _Learnt:
+        latent = find_latent(
+            problem.counts, problem.library, rank=self.rank, most_genes=self.most_genes, seed=self.seed
+        )
+        mean = tuple(x.mean(axis=0) for x in under)
+        scale = tuple(np.maximum(x.std(axis=0), 1e-6) for x in under)
+        blocks = [(x - m) / s for x, m, s in zip(under, mean, scale, strict=True)]
+        fields = []
+        for k, y in enumerate(latent.scores.T):
+            known = None if strengths is None or k >= len(strengths) else strengths[k]
+            found = known or find_strengths(y, problem.xy_um, blocks, start_um=_EXPECTED_LENGTH * problem.pitch_um)
+            fields.append(fit_field(y, problem.xy_um, blocks, strengths=found))
+        return _Learnt(latent, tuple(fields), mean, scale)
+
+    def _held_out(
+        self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt, tell: Progress
+    ) -> tuple[Matrix, Float]:
+        """Values (n, t) that each spot's fold gets from the others, and how unsure each was, (n,)."""
+        held = np.empty(problem.counts.shape, np.float32)
+        unsure = np.empty(len(problem))
+        fold = random_folds(len(problem), _FOLDS, seed=self.seed)
+        for k in range(_FOLDS):
+            inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            part = self._learn(problem.take(inside), [x[inside] for x in under])
+            scores = part.at_spots(problem.xy_um[outside], [x[outside] for x in under])
+            held[outside] = np.maximum(scores @ part.latent.loadings + part.latent.level, 0)
+            unsure[outside] = _unsureness(
+                problem.xy_um[outside], problem.xy_um[inside], _typical(learnt.fields), problem.pitch_um
+            )
+            tell(3 + k, _FOLDS + 3)
+        return held, unsure
+
+    def _factors(self, problem: MapProblem, seen: Surroundings, learnt: _Learnt) -> Matrix:
+        """Components of every cell, (c, k) float32."""
+        weights, constant = learnt.answer()
+        fine, wide = seen.answer(weights)
+        places = seen.coarse.grid.centres_um()
+        used = np.flatnonzero(np.bincount(seen.between.indices, minlength=len(places)))
+        for k, field in enumerate(learnt.fields):
+            wide[used, k] += field.smooth(places[used])
+        fine += seen.between @ wide
+        fine += constant.astype(np.float32)
+        return np.clip(fine, -_FARTHEST, _FARTHEST, out=fine)
+
+    def _transfer(self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt) -> dict[str, NDArray[Any]]:
+        """Fit the answer to the picture alone, for slides without spots: weights per group and the constant."""
+        far = 1e9  # a field that is the same everywhere explains nothing
+        alone = tuple(
+            Strengths(1e-6, far, f.strengths.blocks, f.strengths.noise + f.strengths.field) for f in learnt.fields
+        )
+        weights, constant = self._learn(problem, under, alone).answer()
+        return {f"weights_{b}": w.astype(np.float32) for b, w in enumerate(weights)} | {
+            "constant": constant.astype(np.float32)
+        }
+
+
+def transferred(seen: Surroundings, transfer: Mapping[str, NDArray[Any]]) -> Matrix:
+    """Components of the cells of another slide, (c, k) float32, by a map's `transfer`.
+
+    Raises
+    ------
+    InputError
+        Where the slide's features are of another kind than the model's.
+    """
+    weights = [np.asarray(transfer[f"weights_{b}"], np.float64) for b in range(len(transfer) - 1)]
+    expected = [3 * len(group) for group in seen.groups()]
+    if [len(w) for w in weights] != expected:
+        raise InputError(
+            "the slide's features are not those that the model learnt from",
+            where="map",
+            expected=f"{sum(map(len, weights)):,} numbers per cell and surroundings",
+            found=f"{sum(expected):,}",
+            mend="use the encoder that the model was made with",
+        )
+    fine, wide = seen.answer(weights)
+    fine += seen.between @ wide
+    fine += transfer["constant"]
+    return np.clip(fine, -_FARTHEST, _FARTHEST, out=fine)
+
+
+def _typical(fields: Sequence[Field]) -> Strengths:
+    """Mean strengths over components, each counting the same."""
+    all_of = [f.strengths for f in fields]
+    blocks = tuple(float(np.mean([s.blocks[b] for s in all_of])) for b in range(len(all_of[0].blocks)))
+    field, length, noise = (float(np.mean([getattr(s, n) for s in all_of])) for n in ("field", "length_um", "noise"))
+    return Strengths(field, length, blocks, noise)
+
+
+def _unsureness(xy_um: Float, spots_um: Float, typical: Strengths, pitch_um: float) -> Matrix:
+    """How unsure places are beside one a pitch away from a spot: by the kriging variance of the nearest spot alone."""
+    distance, _ = cKDTree(spots_um).query(xy_um)
+
+    def variance(d: Any) -> Any:
+        root = np.sqrt(3) * d / typical.length_um
+        correlation = (1 + root) * np.exp(-root)
+        return typical.noise + typical.field * (1 - correlation**2 * typical.field / (typical.field + typical.noise))
+
+    return np.asarray(np.sqrt(variance(distance) / variance(pitch_um)), np.float32)
+
+
+def _evidence(problem: MapProblem, learnt: _Learnt, held: Matrix) -> dict[str, Any]:
+    from histoscribe.maps.metrics import pearson
+
+    typical = _typical(learnt.fields)
+    abundant = np.argsort(-np.asarray(problem.counts.sum(axis=0)).ravel(), kind="stable")[:200]
+    score = pearson(problem.log_values()[:, abundant], held[:, abundant])
+    return {
+        "components": len(learnt.fields),
+        "folds": _FOLDS,
+        "held_out_pearson_200": round(float(np.nanmean(score)), 4),
+        "strengths": {
+            "field": round(typical.field, 4),
+            "length_um": round(typical.length_um, 1),
+            "picture": [round(v, 4) for v in typical.blocks],
+            "noise": round(typical.noise, 4),
+        },
+    }

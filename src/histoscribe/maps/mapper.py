@@ -1,0 +1,203 @@
+"""What a mapper is: it learns from spots what their picture's cells express, and gives a map of few factors.
+
+A mapper never sees a section. It gets a picture, a grid of cells, the cells that are tissue and the sparse operator
+that averages cells over each spot's footprint; it gives factors per cell and loadings per gene, from which any gene is
+decoded when it is asked for. Balancing, writing, scoring and drawing are the same for all mappers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.errors import InputError
+from histoscribe.expression.normalise import log_per_10k
+from histoscribe.maps.grid import Grid
+from histoscribe.slide.image import SlideImage
+
+Matrix = NDArray[np.float32]
+Link = Literal["expm1", "linear"]
+
+MAX_RANK = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapProblem:
+    """Everything that a mapper may learn from.
+
+    Parameters
+    ----------
+    grid
+        Cells of the map.
+    cells
+        (c,) flat numbers of the cells that are tissue or under a spot, ascending; everything below has one row or
+        column per such cell.
+    footprint
+        (n, c) float64 CSR, rows sum to 1: the mean over each spot's footprint is `footprint @ values`.
+    xy_um
+        (n, 2) centres of the spots, x before y.
+    counts
+        (n, t) raw counts, CSR.
+    library
+        (n,) molecules per spot over its whole library.
+    genes
+        (t,) names of the columns of `counts`.
+    features
+        (c, p) float32 of what each cell looks like, an array or anything that gives one for a slice of rows; None
+        where the mapper that is asked for needs none.
+    image
+        The picture, for mappers that learn from pixels.
+    pitch_um
+        Distance of neighbouring spots.
+    """
+
+    grid: Grid
+    cells: NDArray[np.intp]
+    footprint: sparse.csr_matrix
+    xy_um: NDArray[np.float64]
+    counts: sparse.csr_matrix
+    library: NDArray[np.float64]
+    genes: tuple[str, ...]
+    features: Any = None
+    image: SlideImage | None = None
+    pitch_um: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong to each other."""
+        n, c = self.footprint.shape
+        rows = {"counts": self.counts.shape[0], "library": len(self.library), "xy_um": len(self.xy_um)}
+        wrong = [f"{name} {found:,}" for name, found in rows.items() if found != n]
+        if wrong or c != len(self.cells) or self.counts.shape[1] != len(self.genes):
+            raise InputError(
+                "the parts of a map do not belong to each other",
+                where="map",
+                expected=f"{n:,} spots, {len(self.cells):,} cells, {len(self.genes):,} genes",
+                found=f"{', '.join(wrong) or 'spots as expected'}; {c:,} cells; {self.counts.shape[1]:,} genes",
+            )
+
+    def __len__(self) -> int:
+        """Count the spots."""
+        return len(self.xy_um)
+
+    def take(self, spots: NDArray[np.intp] | NDArray[np.bool_]) -> "MapProblem":
+        """Return the same with some of the spots only, as if the others had not been measured."""
+        return replace(
+            self,
+            footprint=self.footprint[spots],
+            xy_um=self.xy_um[spots],
+            counts=self.counts[spots],
+            library=self.library[spots],
+        )
+
+    def log_values(self) -> NDArray[np.float32]:
+        """ln(1 + counts per 10,000) of the spots, (n, t) float32."""
+        return np.asarray(log_per_10k(self.counts, library=self.library).toarray(), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FactorMap:
+    """A map of every gene as few factors per cell.
+
+    The expected counts per 10,000 molecules of gene g in cell c are `expm1(v)` or `v` (by `link`), not below 0, with
+    `v = level[g] + factors[c] @ loadings[:, g]`.
+
+    Parameters
+    ----------
+    factors
+        (c, r) float32, r at most 128.
+    loadings
+        (r, t) float32.
+    level
+        (t,) float32.
+    link
+        "expm1" where v is ln(1 + counts per 10,000), "linear" where it is counts per 10,000.
+    spread
+        (c,) float32 above 0: how unsure a cell is beside others; 1 everywhere where nothing tells.
+    interval
+        (2, t) float32: lower and upper residual of ln(1 + counts per 10,000) at spread 1, so that value + spread times
+        these holds 90 % of spots that were not seen; NaN where it was not found.
+    evidence
+        What was chosen on held-out spots and how well it did; fit for JSON.
+    transfer
+        Arrays with which the same mapper reads another slide, by name; empty where it cannot.
+    latent
+        (c, d) float32 image embedding to be kept beside the map, or None.
+    """
+
+    factors: Matrix
+    loadings: Matrix
+    level: Matrix
+    link: Link
+    spread: Matrix
+    interval: Matrix
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    transfer: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    latent: Matrix | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the parts belong to each other."""
+        (c, r), (r2, t) = self.factors.shape, self.loadings.shape
+        shapes = self.level.shape == (t,) and self.spread.shape == (c,) and self.interval.shape == (2, t)
+        if r != r2 or not shapes or r > MAX_RANK:
+            raise InputError(
+                "the factors of a map do not belong to each other",
+                where="map",
+                expected=f"(c, r), (r, t), (t,), (c,) and (2, t) with r at most {MAX_RANK}",
+                found=f"{self.factors.shape}, {self.loadings.shape}, {self.level.shape}, {self.spread.shape}, "
+                f"{self.interval.shape}",
+            )
+
+    def per_10k(self, columns: Any = slice(None), *, rows: Any = slice(None)) -> Matrix:
+        """Decode expected counts per 10,000 of some genes in some cells, (c, k) float32, not below 0."""
+        value = self.factors[rows] @ self.loadings[:, columns] + self.level[columns]
+        if self.link == "expm1":
+            np.expm1(value, out=value)
+        return np.asarray(np.maximum(value, 0, out=value))
+
+    def at(self, footprint: sparse.csr_matrix, columns: Any = slice(None)) -> Matrix:
+        """ln(1 + expected counts per 10,000) under footprints, (m, k) float32.
+
+        Parameters
+        ----------
+        footprint
+            (m, c) as `MapProblem.footprint`, of any places.
+        columns
+            Which genes.
+        """
+        touched = np.unique(footprint.indices)
+        inner = footprint[:, touched]
+        genes = np.arange(self.loadings.shape[1])[columns]
+        values = np.empty((footprint.shape[0], len(genes)), np.float32)
+        step = max(1, 20_000_000 // max(len(touched), 1))
+        for start in range(0, len(genes), step):
+            part = genes[start : start + step]
+            values[:, start : start + step] = np.log1p(inner @ self.per_10k(part, rows=touched))
+        return values
+
+
+Progress = Callable[[int, int], None]
+
+
+class Mapper(Protocol):
+    """Learns a map from the spots of one section; the same seed gives the same map on any number of threads."""
+
+    name: ClassVar[str]
+    needs_features: ClassVar[bool]
+
+    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+        """Take plain options by name; an unknown one raises ConfigError."""
+
+    def fit(self, problem: MapProblem, *, progress: Progress | None = None) -> FactorMap:
+        """Learn the map.
+
+        Every choice (strength, rank, when to stop) is made on spots of `problem` that are held out inside; a caller
+        who hides spots to score the mapper gives `problem.take(...)` without them.
+
+        Raises
+        ------
+        InputError
+            Where the spots do not allow it: too few of them, no counts.
+        """

@@ -1,0 +1,147 @@
+"""How good a map is: agreement with the truth gene by gene, sharpness, mass, coverage, and what can be reached.
+
+Arrays of places by genes: places are hidden spots, or the cells of a raster that are tissue. A gene that is constant in
+the truth has no score (NaN); a constant prediction scores 0.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from scipy.stats import rankdata
+
+from histoscribe.expression.ceiling import split_counts
+from histoscribe.expression.normalise import library_size, log_per_10k
+
+Float = NDArray[np.float64]
+
+_FLAT = 1e-9
+_SSIM_WINDOW = 7
+
+
+def pearson(truth: NDArray[Any], predicted: NDArray[Any]) -> Float:
+    """Pearson correlation of each gene, (n, t) twice to (t,)."""
+    a = np.asarray(truth, np.float64) - np.mean(truth, axis=0, dtype=np.float64)
+    b = np.asarray(predicted, np.float64) - np.mean(predicted, axis=0, dtype=np.float64)
+    size = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
+    score = np.divide((a * b).sum(axis=0), size, out=np.zeros(a.shape[1]), where=size > 0)
+    score[(a * a).sum(axis=0) <= (_FLAT * np.maximum(np.abs(truth).max(axis=0, initial=0), 1e-30)) ** 2] = np.nan
+    return np.asarray(score)
+
+
+def spearman(truth: NDArray[Any], predicted: NDArray[Any]) -> Float:
+    """Spearman correlation of each gene, (n, t) twice to (t,)."""
+    return pearson(rankdata(truth, axis=0), rankdata(predicted, axis=0))
+
+
+def moran_ratio(truth: NDArray[Any], predicted: NDArray[Any], graph: sparse.csr_matrix) -> Float:
+    """Moran's I of the prediction over that of the truth, (t,): above 1 it is smoother than the truth.
+
+    NaN where the truth has hardly any spatial structure (I below 0.05), for then the ratio tells nothing.
+    """
+    own, other = morans_i(truth, graph), morans_i(predicted, graph)
+    return np.asarray(np.divide(other, own, out=np.full(len(own), np.nan), where=own > 0.05))
+
+
+def morans_i(values: NDArray[Any], graph: sparse.csr_matrix) -> Float:
+    """Moran's I, n / sum(w) * sum_ij w_ij z_i z_j / sum_i z_i^2 (Moran 1950), of dense columns (n, t), to (t,)."""
+    z = np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64)
+    spread = (z * z).sum(axis=0)
+    along = (z * (graph @ z)).sum(axis=0) * (len(z) / max(float(graph.sum()), 1.0))
+    return np.asarray(np.divide(along, spread, out=np.zeros(z.shape[1]), where=spread > 1e-20))
+
+
+def grid_graph(tissue: NDArray[np.bool_]) -> sparse.csr_matrix:
+    """Four neighbours of the tissue's cells of a raster (rows, columns), (c, c) CSR in raster order."""
+    number = np.full(tissue.shape, -1, np.intp)
+    number[tissue] = np.arange(np.count_nonzero(tissue))
+    pairs = [(number[:, :-1], number[:, 1:]), (number[:-1], number[1:])]
+    i = np.concatenate([a.ravel() for a, _ in pairs])
+    j = np.concatenate([b.ravel() for _, b in pairs])
+    both = (i >= 0) & (j >= 0)
+    size = int(number.max(initial=-1)) + 1
+    half = sparse.csr_matrix((np.ones(both.sum()), (i[both], j[both])), shape=(size, size))
+    return sparse.csr_matrix(half + half.T)
+
+
+def ssim(truth: NDArray[Any], predicted: NDArray[Any], tissue: NDArray[np.bool_]) -> float:
+    """Structural similarity of two rasters (rows, columns) over a fixed window of 7 cells, on tissue only.
+
+    The constants are scaled by the truth's range on tissue (Wang et al. 2004, eq. 13 with L the range), so that a flat
+    or faint prediction cannot gain by its own range. NaN where the truth is constant or no window lies in tissue.
+    """
+    whole = ndimage.binary_erosion(tissue, np.ones((_SSIM_WINDOW, _SSIM_WINDOW)))
+    x, y = (np.where(tissue, np.nan_to_num(np.asarray(v, np.float64)), 0.0) for v in (truth, predicted))
+    span = float(np.ptp(x[tissue])) if tissue.any() else 0.0
+    if span <= 0 or not whole.any():
+        return float("nan")
+
+    def mean(values: Float) -> Float:
+        return np.asarray(ndimage.uniform_filter(values, _SSIM_WINDOW))
+
+    mx, my = mean(x), mean(y)
+    vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    score = (2 * mx * my + c1) * (2 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return float(score[whole].mean())
+
+
+def spot_sum_error(measured: NDArray[Any], mapped: NDArray[Any]) -> float:
+    """Largest relative error of the mapped sums under spots, (n, t) twice; a measured 0 counts as one molecule."""
+    measured = np.asarray(measured, np.float64)
+    return float(np.max(np.abs(np.asarray(mapped) - measured) / np.maximum(measured, 1.0), initial=0.0))
+
+
+def coverage(truth: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> float:
+    """Share of values, (n, t), that lie in their interval, ends included."""
+    return float(np.mean((truth >= low) & (truth <= high)))
+
+
+def thinning_ceiling(
+    counts: sparse.csr_matrix, *, library: Float | None = None, splits: int = 3, seed: int = 0
+) -> Float:
+    """Highest Pearson correlation with ln(1 + counts per 10,000) that sampling noise allows, (t,).
+
+    The counts are split by chance into halves; how far these agree, made good for the whole by the formula of Spearman
+    and Brown, is the reliability, and its square root is what a perfect map would reach.
+
+    Parameters
+    ----------
+    counts
+        (n, t) raw counts, CSR.
+    library
+        (n,) molecules per place over the whole library; the row sums where None.
+    """
+    rng = np.random.default_rng(seed)
+    size = library_size(counts) if library is None else library
+    agreement = np.zeros(counts.shape[1])
+    for _ in range(splits):
+        halves = [
+            log_per_10k(half, library=size / 2).toarray() for half in split_counts(sparse.csr_matrix(counts), rng)
+        ]
+        agreement += np.nan_to_num(pearson(*halves)) / splits
+    reliability = np.clip(2 * agreement / (1 + np.maximum(agreement, 0)), 0, 1)
+    return np.asarray(np.sqrt(reliability))
+
+
+def by_stratum(score: Float, abundance: Float, *, strata: int = 4) -> list[dict[str, float]]:
+    """Mean score of genes of like abundance, from rare to abundant, equal numbers of genes each.
+
+    Returns
+    -------
+    Rows of `lowest`, `highest` (abundance), `genes`, `mean`.
+    """
+    order = np.argsort(abundance, kind="stable")
+    rows = []
+    for part in np.array_split(order, min(strata, len(order))):
+        known = score[part][np.isfinite(score[part])]
+        rows.append(
+            {
+                "lowest": float(abundance[part].min()),
+                "highest": float(abundance[part].max()),
+                "genes": len(part),
+                "mean": float(known.mean()) if len(known) else float("nan"),
+            }
+        )
+    return rows

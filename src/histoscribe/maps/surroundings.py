@@ -1,0 +1,86 @@
+"""What the picture shows of a spot or a cell: itself, and the means of its near and wide surroundings.
+
+Features of cells are brought to mean 0 and variance 1 over the tissue of their own picture, so that another slide's
+paler stain or thicker cut shifts nothing. The surroundings change slowly and live on a coarser lattice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from histoscribe.maps.coarse import Coarse, coarsen
+from histoscribe.maps.grid import Grid
+from histoscribe.maps.local import NAMES
+
+Matrix = NDArray[np.float32]
+Float = NDArray[np.float64]
+
+# standard deviations of the Gaussians that weigh the surroundings; a disc of 250 um has about the first
+AROUND_UM = (62.0, 125.0)
+_COARSE_UM = 32.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """Features of cells, and of blocks of them.
+
+    Parameters
+    ----------
+    fine
+        (c, p) float32 features of cells, standardised over the tissue.
+    around
+        One (blocks, p) float32 per width: means about each block of `coarse`.
+    coarse
+        The blocks.
+    between
+        (c, blocks) CSR: from blocks to cells.
+    """
+
+    fine: Matrix
+    around: tuple[Matrix, ...]
+    coarse: Coarse
+    between: sparse.csr_matrix
+
+    def groups(self) -> list[NDArray[np.intp]]:
+        """Columns of `fine` that are taken together: the encoder's, and the local measures."""
+        p = self.fine.shape[1]
+        cut = max(p - len(NAMES), 0)
+        return [part for part in (np.arange(cut), np.arange(cut, p)) if len(part)]
+
+    def under(self, footprint: sparse.csr_matrix) -> list[Float]:
+        """Mean features under footprints (m, c): one (m, 3 p_b) per group, the spot itself and its surroundings."""
+        own = np.asarray(footprint @ self.fine, np.float64)
+        reach = sparse.csr_matrix(footprint @ self.between)
+        layers = [own, *(np.asarray(reach @ wide, np.float64) for wide in self.around)]
+        return [np.hstack([layer[:, group] for layer in layers]) for group in self.groups()]
+
+    def answer(self, weights: Sequence[Float]) -> tuple[Matrix, Matrix]:
+        """Answer of cells, (c, k), and of blocks, (blocks, k), to weights, one (3 p_b, k) per group.
+
+        The answer of a cell is the sum of both, the second interpolated by `between`.
+        """
+        fine = np.zeros((len(self.fine), weights[0].shape[1]), np.float32)
+        wide = np.zeros((len(self.around[0]), weights[0].shape[1]), np.float32)
+        for group, weight in zip(self.groups(), weights, strict=True):
+            layers = np.split(weight.astype(np.float32), 1 + len(self.around))
+            fine += self.fine[:, group] @ layers[0]
+            for around, layer in zip(self.around, layers[1:], strict=True):
+                wide += around[:, group] @ layer
+        return fine, wide
+
+
+def surroundings(grid: Grid, cells: NDArray[np.intp], features: Matrix) -> Surroundings:
+    """Standardise the features (c, p) of the tissue's cells and find the means about them."""
+    fine = np.asarray(features, np.float32)
+    mean = fine.mean(axis=0, dtype=np.float64)
+    spread = fine.std(axis=0, dtype=np.float64)
+    fine = ((fine - mean) / np.maximum(spread, 1e-6)).astype(np.float32)
+    # a speck of dirt or a pen stroke must not decide the map
+    np.clip(fine, -8, 8, out=fine)
+    coarse = coarsen(grid, cells, um=_COARSE_UM)
+    means = coarse.means(fine)
+    around = tuple(coarse.smoothed(means, sigma).reshape(coarse.grid.size, -1) for sigma in AROUND_UM)
+    return Surroundings(fine, around, coarse, coarse.between(grid, cells))

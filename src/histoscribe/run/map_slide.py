@@ -1,0 +1,155 @@
+"""A slide without counts, mapped with what was learnt on another section."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from histoscribe.encoders import Encoder
+from histoscribe.errors import ConfigError
+from histoscribe.maps.cells import Basis, read_cell_features, write_cell_features
+from histoscribe.maps.dense import transferred
+from histoscribe.maps.grid import make_grid, tissue_cells
+from histoscribe.maps.problem import chosen_genes
+from histoscribe.maps.read import Maps, read_maps
+from histoscribe.maps.refine import refined
+from histoscribe.maps.store import StoredMap, read_map
+from histoscribe.maps.surroundings import surroundings
+from histoscribe.run.events import Listener, silent
+from histoscribe.run.identity import code_fingerprint
+from histoscribe.run.maps import MapSettings, build_map_encoder, prepared_slide, told_of, write_files
+from histoscribe.run.verbs import requests_of
+from histoscribe.section import Section
+from histoscribe.slide.tissue import TissueMask
+from histoscribe.store import arrays
+from histoscribe.store.files import fingerprint, sha256_file
+from histoscribe.store.result import writing_result
+
+
+def map_slide(
+    path: Path | str,
+    *,
+    model: Path | str,
+    genes: str | Sequence[str] = "all",
+    um: float = 8.0,
+    out: Path | str,
+    settings: MapSettings | None = None,
+    listen: Listener = silent,
+) -> Maps:
+    """Map genes on a slide without counts, with what was learnt on another section.
+
+    Only the picture speaks: there is no field over space and no balance, and nothing tells how far the other patient's
+    levels differ. Maps are in counts per 10,000.
+
+    Parameters
+    ----------
+    path
+        The slide, as `map_section` takes it; its counts, where it has any, are not used.
+    model
+        Folder that `map_section` wrote, with mapper "dense".
+    genes, um, out, listen
+        As of `map_section`; genes of the model.
+    settings
+        The encoder must be the one that the model was made with.
+
+    Raises
+    ------
+    HistoscribeError
+        Where the slide, a gene, the encoder or the folders are refused.
+    """
+    settings = settings or MapSettings()
+    names = genes if isinstance(genes, str) else tuple(genes)
+    settings = MapSettings(**asdict(settings) | {"genes": names, "um": float(um)})
+    known, source = read_maps(model), _model_folder(Path(model))
+    (request,) = requests_of(Path(path))
+    section, mask, record = prepared_slide(request)
+    encoder = build_map_encoder(settings)
+    record |= {
+        "configuration": told_of(settings),
+        "encoder": encoder.card.to_dict() if encoder else None,
+        "model": {"section": known.stored.section, "map": sha256_file(source / "map.json")},
+    }
+    with writing_result(Path(out)) as draft:
+        key = fingerprint({"code": code_fingerprint(), **record})
+        listen({"event": "stage", "section": section.name, "stage": "maps", "state": "started"})
+        draft.stage("maps", key, lambda to: slide_stage(to, section, mask, settings, source, encoder=encoder))
+        listen({"event": "stage", "section": section.name, "stage": "maps", "state": "done"})
+        draft.publish(record)
+    return read_maps(out)
+
+
+def slide_stage(
+    folder: Path,
+    section: Section,
+    mask: TissueMask,
+    settings: MapSettings,
+    model: Path,
+    *,
+    encoder: Encoder | None,
+) -> dict[str, Any]:
+    """Map a slide in a folder with the map in the folder `model`.
+
+    Raises
+    ------
+    ConfigError
+        Where the encoder or the mapper is not the model's.
+    """
+    known = read_map(model)
+    image, name = section.require_image(), f"section {section.name!r}"
+    basis = _basis(model, known, encoder)
+    asked = chosen_genes(settings.genes, known.genes, known.counts)
+    grid, working = make_grid(image, um=settings.um), make_grid(image, um=float(known.facts["model_um"]))
+    cells, wanted = (tissue_cells(g, mask, where=name) for g in (working, grid))
+    write_cell_features(image, working, cells, folder / "features", encoder=encoder, basis=basis)
+    seen = surroundings(working, cells, read_cell_features(folder / "features", cells))
+    columns = [known.genes.index(gene) for gene in asked]
+    found = replace(
+        known.factors,
+        factors=transferred(seen, known.factors.transfer),
+        loadings=known.factors.loadings[:, columns],
+        level=known.factors.level[columns],
+        interval=np.full((2, len(columns)), np.nan, np.float32),  # held-out spots of another slide tell nothing here
+        spread=np.ones(len(cells), np.float32),
+        evidence={},
+        transfer={},
+    )
+    stored = StoredMap(
+        section=section.name,
+        grid=grid,
+        cells=wanted,
+        factors=refined(found, working, cells, grid, wanted),
+        genes=tuple(asked),
+        xy_px=np.empty((0, 2)),
+        counts=sparse.csr_matrix((0, len(asked))),
+        library=np.empty(0),
+        diameter_um=known.diameter_um,
+        shape=known.shape,
+        pitch_um=known.pitch_um,
+        facts=known.facts | {"model": known.section},
+    )
+    write_files(folder, section, stored)
+    return {"genes": len(asked), "cells": len(wanted)}
+
+
+def _model_folder(folder: Path) -> Path:
+    return folder / "maps" if (folder / "maps" / "map.json").is_file() else folder
+
+
+def _basis(model: Path, known: StoredMap, encoder: Encoder | None) -> Basis | None:
+    made_with = known.facts.get("encoder")
+    given = None if encoder is None else encoder.card.name
+    if not known.factors.transfer or made_with != given:
+        raise ConfigError(
+            "this model cannot read the slide as it is asked to",
+            where=model,
+            expected=f"mapper dense, encoder {made_with or 'none'}",
+            found=f"mapper {known.facts.get('mapper')}, encoder {given or 'none'}",
+            mend="give the encoder that the model was made with",
+        )
+    if encoder is None:
+        return None
+    kept = np.asarray(arrays.open_array(model / "features" / "basis.zarr")[...], np.float32)
+    return Basis(kept[0], kept[1:].T)

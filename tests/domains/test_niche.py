@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from histoscribe.domains import niche as room
+from histoscribe.domains.metrics import adjusted_rand_index
+from histoscribe.domains.niche import niche
+from histoscribe.graph.lattice import lattice_graph
+
+
+def sequenced(field, seed=0, depth=60.0):
+    """Counts of 60 genes of which a fourth follows the domains."""
+    rng = np.random.default_rng(seed)
+    level = np.ones((4, 60))
+    level[:, :15] = rng.lognormal(0, 0.8, (4, 15))
+    expected = depth * level[field.truth] / level.sum(axis=1).mean() * rng.uniform(0.5, 1.5, (len(field.truth), 1))
+    return sparse.csr_matrix(rng.poisson(expected).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def found(field):
+    return niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=0)
+
+
+def test_domains_are_found_from_counts_alone(field, found):
+    assert adjusted_rand_index(found.labels, field.truth) > 0.75
+
+
+def test_a_picture_of_noise_does_little_harm(field, found):
+    noise = np.random.default_rng(1).normal(0, 50, (len(field.truth), 30))
+    with_noise = niche({"counts": sequenced(field), "image": noise}, **field.places, n_domains=4, seed=0)
+    share = with_noise.evidence["blocks"]
+    assert share["image"]["coherence"] < 0.6 * share["counts"]["coherence"]
+    assert adjusted_rand_index(with_noise.labels, field.truth) > 0.7
+
+
+def test_the_seed_hardly_matters(field, found):
+    other = niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=7)
+    assert adjusted_rand_index(found.labels, other.labels) > 0.95
+
+
+def test_scaling_all_counts_of_a_spot_changes_no_gene_component(field):
+    from histoscribe.domains.expression import expression_components
+
+    counts = sequenced(field)
+    scaled = sparse.csr_matrix(sparse.diags(np.random.default_rng(0).integers(1, 9, len(field.truth))) @ counts)
+    first, again = (
+        expression_components(one, graph=field.graph, n_components=5, powers=(1.0,))[0][0] for one in (counts, scaled)
+    )
+    assert again == pytest.approx(first, abs=1e-3)
+
+
+def test_a_chosen_number_comes_with_the_numbers_that_hold_as_well(field):
+    choice = niche({"counts": sequenced(field)}, **field.places, n_domains=None, seed=0).evidence["choice"]
+    assert choice["chosen"] in choice["admissible"]
+    assert set(choice["admissible"]) <= set(choice["numbers"])
+    assert abs(choice["chosen"] - 4) <= 1
+
+
+@pytest.fixture
+def small_limit(monkeypatch):
+    """Sections of more than 400 spots count as large."""
+    monkeypatch.setattr(room, "LARGE", 400)
+    monkeypatch.setattr(room, "make_cells", lambda xy_um: _make_cells(xy_um, n_cells=400))
+
+
+def _make_cells(xy_um, n_cells):
+    from histoscribe.domains.pooling import make_cells
+
+    return make_cells(xy_um, n_cells=n_cells)
+
+
+def test_a_pooled_section_keeps_its_domains_whatever_the_order(small_limit):
+    side = 40
+    row, column = (axis.ravel() for axis in np.mgrid[:side, :side])
+    xy_um = np.column_stack([column, row]) * 8.0
+    truth = np.minimum(3 * row // side, 2)
+    level = np.where(np.arange(30) % 3 == np.arange(3)[:, None], 4.0, 1.0)
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(0.3 * level[truth]).astype(np.float32))
+    graph = lattice_graph(xy_um, kind="square", pitch_um=8.0)
+    first = niche({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=3, seed=0)
+    order = np.random.default_rng(1).permutation(side**2)
+    again = niche({"counts": counts[order]}, graph=graph[order][:, order], xy_um=xy_um[order], n_domains=3, seed=0)
+    assert first.evidence["units"] <= 400
+    assert adjusted_rand_index(first.labels, truth) > 0.8
+    assert np.array_equal(first.labels[order], again.labels)
+    assert np.array_equal(first.confidence[order], again.confidence)

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from histoscribe.domains.pooling import averaged, make_cells, summed
+from histoscribe.graph.checks import sorted_by_place
+
+
+def places(n, seed=0):
+    xy = np.random.default_rng(seed).uniform(0, [900, 500], (n, 2))
+    return xy[sorted_by_place(xy)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(200, 1500), seed=st.integers(0, 99))
+def test_cells_are_no_more_than_asked_for_and_hold_every_spot(n, seed):
+    cells = make_cells(places(n, seed), n_cells=100)
+    assert len(cells.xy_um) <= 100
+    assert np.array_equal(np.unique(cells.cell), np.arange(len(cells.xy_um)))
+
+
+def test_no_molecule_is_lost_in_pooling():
+    xy = places(600)
+    counts = sparse.csr_matrix(np.random.default_rng(0).poisson(1.0, (600, 12)).astype(np.float32))
+    cells = make_cells(xy, n_cells=50)
+    pooled = summed(counts, cells, np.arange(600))
+    assert np.array_equal(pooled.sum(axis=0), counts.sum(axis=0))
+    assert np.array_equal(pooled[3].toarray()[0], counts[cells.cell == 3].toarray().sum(axis=0))
+
+
+def test_features_are_averaged():
+    xy = places(600)
+    cells = make_cells(xy, n_cells=50)
+    assert averaged(xy, cells)[7] == pytest.approx(xy[cells.cell == 7].mean(axis=0))
+
+
+def test_a_spots_weights_add_up_to_one():
+    cells = make_cells(places(800), n_cells=60)
+    assert np.asarray(cells.between.sum(axis=1)).ravel() == pytest.approx(np.ones(800))
+
+
+def test_a_plane_is_interpolated_exactly_inside():
+    row, column = (axis.ravel() for axis in np.mgrid[:40, :40])
+    xy = np.column_stack([column, row]).astype(float)
+    cells = make_cells(xy, n_cells=100)
+    inside = ((xy > 6) & (xy < 33)).all(axis=1)
+    assert (cells.between @ cells.xy_um)[inside] == pytest.approx(xy[inside])

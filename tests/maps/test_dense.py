@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.maps import MAPPERS
+from histoscribe.maps.dense import DenseMapper, transferred
+from histoscribe.maps.metrics import pearson
+from histoscribe.maps.surroundings import surroundings
+
+
+def test_it_is_the_registered_default():
+    assert MAPPERS.get("dense") is DenseMapper
+
+
+def test_hidden_spots_are_foretold_better_than_by_the_nearest_spot(problem):
+    from histoscribe.maps.baselines import nearest_spot
+
+    hidden = np.arange(len(problem)) % 3 == 0
+    found = DenseMapper(rank=6).fit(problem.take(~hidden))
+    truth = problem.log_values()
+    near = nearest_spot(problem.xy_um[~hidden], truth[~hidden], problem.xy_um[hidden])
+    scores = [np.nanmean(pearson(truth[hidden], p)) for p in (found.at(problem.footprint[hidden]), near)]
+    assert scores[0] > scores[1] + 0.03
+
+
+def test_intervals_cover_the_share_they_promise(problem):
+    hidden = np.arange(len(problem)) % 3 == 0
+    found = DenseMapper(rank=6).fit(problem.take(~hidden))
+    middle, truth = found.at(problem.footprint[hidden]), problem.log_values()[hidden]
+    spread = (problem.footprint[hidden] @ found.spread)[:, None]
+    low, high = middle + spread * found.interval[0], middle + spread * found.interval[1]
+    assert 0.85 < np.mean((truth >= np.maximum(low, 0)) & (truth <= high)) < 0.95
+
+
+def test_the_same_seed_gives_the_same_map(problem, fitted):
+    again = DenseMapper(rank=6).fit(problem)
+    assert np.array_equal(again.factors, fitted.factors)
+    assert np.array_equal(again.loadings, fitted.loadings)
+
+
+def test_expected_values_are_never_negative(fitted):
+    assert fitted.per_10k(rows=slice(0, 500)).min() >= 0
+
+
+def test_the_transferred_map_of_the_same_picture_resembles_the_map(problem, fitted):
+    seen = surroundings(problem.grid, problem.cells, problem.features)
+    other = transferred(seen, fitted.transfer)
+    assert np.corrcoef(other[:, 0], fitted.factors[:, 0])[0, 1] > 0.5
+
+
+def test_a_transfer_to_other_features_is_refused(problem, fitted):
+    seen = surroundings(problem.grid, problem.cells, problem.features[:, :5])
+    with pytest.raises(InputError, match="not those that the model learnt from"):
+        transferred(seen, fitted.transfer)
+
+
+def test_too_few_spots_are_refused(problem):
+    with pytest.raises(InputError, match="too little was measured"):
+        DenseMapper().fit(problem.take(np.arange(5)))
+
+
+@pytest.mark.parametrize("options", [{"rank": 0}, {"rank": 129}, {"ranks": 3}])
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(ConfigError):
+        DenseMapper(**options)
