@@ -1,5 +1,6 @@
 """Verbs on sections: demo, check, run, verify, doctor and encoders."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from histoscribe.errors import HistoscribeError
 from histoscribe.run import demo as demo_module
 from histoscribe.run import doctor as doctor_module
 from histoscribe.run import verbs
+from histoscribe.run.config import RunConfig, read_config
 
 
 @app.command
@@ -58,6 +60,19 @@ def check(path: Path) -> int:
     return status
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class More:
+    """What is done besides the domains, and the seed of it all."""
+
+    seed: int | None = None
+    """Seed of everything random."""
+    nuclei: str | None = None
+    """Segmenter of nuclei (classical, stardist), whose measurements join the domains' features; none for none."""
+    maps: Annotated[str | None, Parameter(name="--map")] = None
+    """Genes to map finer than the spots: A,B,C or top:50 or all."""
+
+
 @app.command
 @documented_by(verbs.run_sections)
 def run(
@@ -67,14 +82,16 @@ def run(
     encoder: str | None = None,
     n_domains: int | None = None,
     config: Path | None = None,
-    seed: int | None = None,
+    more: More | None = None,
     show: Show | None = None,
 ) -> int:
     """Run the sections and print where the reports lie, or which sections failed and why."""
+    more = more or More()
+    settings = (read_config(config) if config else RunConfig()).updated(
+        encoder=encoder, n_domains=n_domains, seed=more.seed, nuclei=more.nuclei, maps=more.maps
+    )
     with listener(show) as listen:
-        outcomes = verbs.run_sections(
-            path, out=out, encoder=encoder, n_domains=n_domains, config=config, seed=seed, listen=listen
-        )
+        outcomes = verbs.run_sections(path, out=out, config=settings, listen=listen)
     if len(outcomes) == 1 and outcomes[0].folder == out:
         outcome = outcomes[0]
         say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")

@@ -34,6 +34,7 @@ class StarDistSegmenter:
     """
 
     name = "stardist"
+    takes_model = True
     halo_px = _HALO_PX
 
     def __init__(

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,31 +43,6 @@ _STYLE = {
     "text.parse_math": False,
     "figure.facecolor": "white",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Plate:
-    """One figure of the report.
-
-    Parameters
-    ----------
-    name
-        File name without ending.
-    title
-        What is seen, a phrase.
-    caption
-        How to read it, one or two sentences.
-    alt
-        What a reader who cannot see it should know.
-    png
-        The file.
-    """
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    png: bytes
 
 
 @contextmanager

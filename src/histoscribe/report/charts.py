@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.report import palette
-from histoscribe.report.canvas import Plate, chart_figure, png_of
+from histoscribe.report.canvas import chart_figure, png_of
+from histoscribe.report.plate import Plate
 from histoscribe.report.sheet import Floats, Sheet
 from histoscribe.report.words import stability_curve
 

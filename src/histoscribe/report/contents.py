@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, listing
+from histoscribe.report.plate import Plate
 from histoscribe.section import Section
 
 DOMAIN_COLUMNS = ("barcode", "domain", "confidence")
@@ -45,6 +46,8 @@ class ReportContents:
         gated, ...), `inputs` ([{path, bytes, sha256}]) and `stages` ([{name, ...}]). All may be absent.
     notes
         What a reader of the result should know, one sentence each.
+    figures
+        Further figures, already drawn.
 
     Raises
     ------
@@ -62,6 +65,7 @@ class ReportContents:
     scores: dict[str, Any] | None = None
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    figures: tuple[Plate, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts belong to one section."""

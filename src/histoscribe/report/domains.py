@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from histoscribe.report import palette, words
-from histoscribe.report.canvas import Plate, house_style
+from histoscribe.report.canvas import house_style
 from histoscribe.report.charts import draw_sizes, draw_stability
 from histoscribe.report.contents import ReportContents
 from histoscribe.report.domains_figures import draw_gene_maps, draw_markers
 from histoscribe.report.figures import draw_confidence, draw_domains, draw_picture
 from histoscribe.report.page import facts_of, picture_of, render
+from histoscribe.report.plate import Plate
 from histoscribe.report.sheet import prepare
 from histoscribe.report.tiles import spot_area_um2
 

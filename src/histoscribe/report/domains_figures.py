@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.report import palette
-from histoscribe.report.canvas import DPI, Plate, png_of
+from histoscribe.report.canvas import DPI, png_of
+from histoscribe.report.plate import Plate
 from histoscribe.report.sheet import Floats, Sheet
 from histoscribe.report.tiles import draw_tiles
 

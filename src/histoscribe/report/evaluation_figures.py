@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from histoscribe.report import palette
-from histoscribe.report.canvas import DPI, Plate, chart_figure, png_of, round_length
+from histoscribe.report.canvas import DPI, chart_figure, png_of, round_length
 from histoscribe.report.evaluation import EvaluationContents, MapPair
 from histoscribe.report.evaluation_words import SCORES, leaky_title, ordered
+from histoscribe.report.plate import Plate
 
 _ROLE_HEX = {"head": "#0072B2", "stack": "#009E73", "baseline": "#9AA3AE"}
 _ROLE_NAME = {"head": "head", "stack": "stack of heads", "baseline": "baseline"}

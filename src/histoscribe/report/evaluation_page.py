@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from histoscribe.report import evaluation_words as words
-from histoscribe.report.canvas import Plate
 from histoscribe.report.evaluation import EvaluationContents
 from histoscribe.report.page import picture_of, render
+from histoscribe.report.plate import Plate
 from histoscribe.report.words import flat, number
 
 _MOST_ROWS = 1_000  # of the table of targets; all of them stand in scores.json

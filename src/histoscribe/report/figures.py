@@ -6,13 +6,13 @@ import numpy as np
 
 from histoscribe.report import palette
 from histoscribe.report.canvas import (
-    Plate,
     outline_tissue,
     png_of,
     scale_bar,
     show_picture,
     tissue_figure,
 )
+from histoscribe.report.plate import Plate
 from histoscribe.report.sheet import Floats, Sheet, faded
 from histoscribe.report.tiles import domain_rgba, draw_tiles, number_places
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from histoscribe.report import palette
-from histoscribe.report.canvas import Plate, outline_tissue, png_of, scale_bar, show_picture, tissue_figure
+from histoscribe.report.canvas import outline_tissue, png_of, scale_bar, show_picture, tissue_figure
+from histoscribe.report.plate import Plate
 from histoscribe.report.sheet import Sheet
 from histoscribe.report.tiles import draw_tiles
 

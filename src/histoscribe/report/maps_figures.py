@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.report.canvas import DPI, Plate, png_of, round_length
+from histoscribe.report.canvas import DPI, png_of, round_length
 from histoscribe.report.maps import GeneMap, MapsContents
+from histoscribe.report.plate import Plate
 
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from histoscribe.report import palette, words
-from histoscribe.report.canvas import Plate
 from histoscribe.report.contents import ReportContents
+from histoscribe.report.plate import Plate
 from histoscribe.report.tiles import spot_area_um2
 
 # a PNG above this many bytes is a photograph in effect, and goes into the page as JPEG so that it can be mailed
@@ -57,6 +57,7 @@ def report_page(contents: ReportContents, plates: Sequence[Plate]) -> str:
         level=words.worst_level(findings),
         verdict=words.VERDICTS[words.worst_level(findings)],
         plates={plate.name: picture_of(plate) for plate in plates},
+        further=[plate.name for plate in contents.figures],
         domains=_domain_rows(contents),
         has_area=np.isfinite(spot_area_um2(section)),
         why=words.why_this_number(evidence, contents.n_domains),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from histoscribe.report.canvas import Plate, house_style
+from histoscribe.report.canvas import house_style
 from histoscribe.report.charts import draw_embedding, draw_sizes, draw_stability, leading_components
 from histoscribe.report.contents import ReportContents
 from histoscribe.report.figures import (
@@ -13,6 +13,7 @@ from histoscribe.report.figures import (
 )
 from histoscribe.report.fit import draw_preflight
 from histoscribe.report.page import report_page
+from histoscribe.report.plate import Plate
 from histoscribe.report.sheet import prepare
 from histoscribe.report.tiles import spot_area_um2
 
@@ -62,4 +63,4 @@ def draw_all(contents: ReportContents) -> list[Plate]:
             draw_stability(sheet, contents.evidence),
             draw_sizes(sheet, spot_area_um2(contents.section)),
         ]
-    return [plate for plate in plates if plate is not None]
+    return [plate for plate in (*plates, *contents.figures) if plate is not None]

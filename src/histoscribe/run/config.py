@@ -21,7 +21,7 @@ class RunConfig:
     tile_um
         Side of the square of tissue that describes a spot, in microns.
     method
-        Domain method.
+        Domain method; "auto" for "niche" where there are counts and "histology" where there is the picture alone.
     n_domains
         Number of domains, obeyed exactly; None to have it chosen, with evidence.
     weights
@@ -31,6 +31,10 @@ class RunConfig:
         the path `stain_reference`; fitted on that one alone.
     align
         Whether to move the spots by the shift that preflight estimates, instead of only reporting it.
+    nuclei
+        Segmenter of nuclei, whose measurements join the domains' features; "none" to leave nuclei out.
+    maps, map_um
+        Genes to map finer than the spots ("A,B,C", "top:50", "all"; empty for none), and the side of a cell in microns.
     device
         "auto", "cpu", "cuda", "mps".
     precision
@@ -41,12 +45,15 @@ class RunConfig:
 
     encoder: str = "efficientnet_b0"
     tile_um: float = 112.0
-    method: str = "histology"
+    method: str = "auto"
     n_domains: int | None = None
     weights: dict[str, float] = field(default_factory=dict)
     stain: str = "none"
     stain_reference: str | None = None
     align: bool = False
+    nuclei: str = "none"
+    maps: str = ""
+    map_um: float = 8.0
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
@@ -62,6 +69,8 @@ class RunConfig:
             problems.append(f"stain must be one of {', '.join(STAINS)}, not {self.stain!r}")
         if (self.stain == "none") != (self.stain_reference is None):
             problems.append("stain and stain_reference are given together or not at all")
+        if not self.map_um > 0:
+            problems.append(f"map_um must be above 0 microns, not {self.map_um}")
         if self.seed < 0:
             problems.append(f"seed must not be negative, as {self.seed} is")
         if problems:

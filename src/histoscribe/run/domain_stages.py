@@ -13,12 +13,10 @@ from scipy import sparse
 from histoscribe.domains import DOMAINS
 from histoscribe.domains.consensus import consensus
 from histoscribe.domains.markers import describe_features, domain_neighbours, marker_genes
-from histoscribe.graph.detect import detect_lattice
-from histoscribe.graph.knn import knn_graph
-from histoscribe.graph.lattice import lattice_graph
 from histoscribe.report import ReportContents
 from histoscribe.report.domains import DomainFacts, write_domain_report
-from histoscribe.run.stages import neighbours, read_domains
+from histoscribe.run.blocks import feature_blocks, spot_graph
+from histoscribe.run.stages import read_domains
 from histoscribe.section import Section
 from histoscribe.slide.image import SlideImage
 from histoscribe.store.files import read_json, write_json
@@ -26,45 +24,9 @@ from histoscribe.store.seal import seal
 
 Facts = dict[str, Any]
 MARKERS, MORPHOLOGY, NEIGHBOURS = "markers.csv", "morphology.csv", "neighbours.csv"
-# methods that read counts; the others are handed the picture alone
-_READ_COUNTS = frozenset({"niche", "efnst"})
 # side of the square of tissue around a spot whose stains are measured, and the pixels that it is shrunk to
 _LOOK_UM, _LOOK_PX = 112.0, 56
 _LOOK_SPOTS = 20_000
-
-
-def default_method(section: Section) -> str:
-    """Name of the method for a section: "niche" where there are counts, "histology" where there is only the picture."""
-    return "niche" if section.has_counts else "histology"
-
-
-def feature_blocks(section: Section, embedding: NDArray[np.float32] | None, *, method: str) -> dict[str, Any]:
-    """Feature blocks of a section for a domain method: "counts", "image", "position", what there is of them.
-
-    Parameters
-    ----------
-    embedding
-        Of the spots' tiles, (n, d), or None where there is no picture.
-    method
-        Name of the method; one that does not read counts is not handed any.
-    """
-    blocks: dict[str, Any] = {}
-    if section.has_counts and method in _READ_COUNTS:
-        blocks["counts"] = section.spots.X
-    if embedding is not None:
-        blocks["image"] = embedding
-    # without anything else a method would refuse for want of features; with the position alone it says what is missing
-    return blocks | {"position": section.xy_um}
-
-
-def spot_graph(section: Section) -> sparse.csr_matrix:
-    """Spatial neighbours, (n, n) CSR: by the assay's lattice, or by one that the places show, or the six nearest."""
-    if section.lattice is None:
-        seen = detect_lattice(section.xy_um)
-        if seen is not None:
-            return lattice_graph(section.xy_um, kind=seen[0], pitch_um=seen[1])
-        return knn_graph(section.xy_um, k=min(6, max(1, section.spots.n_obs - 1)))
-    return sparse.csr_matrix(neighbours(section))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,20 +18,20 @@ from histoscribe.io.preflight import Preflight, preflight
 from histoscribe.io.reading import Reading, Request
 from histoscribe.report import ReportContents, write_summary
 from histoscribe.run import stages
+from histoscribe.run.blocks import AUTO, chosen_method, spot_graph
 from histoscribe.run.config import RunConfig, read_config
 from histoscribe.run.domain_stages import (
     DomainChoice,
-    default_method,
     domain_stage,
     evidence_of,
     report_stage,
     section_stage,
-    spot_graph,
 )
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint, input_record, versions
 from histoscribe.run.pipeline import Outcome
-from histoscribe.run.verbs import requests_of
+from histoscribe.run.prepared import Prepared
+from histoscribe.run.requests import requests_of
 from histoscribe.section import Section
 from histoscribe.slide.tissue import tissue_mask
 from histoscribe.store.files import fingerprint, write_json, writing_to
@@ -229,7 +229,7 @@ def _embedded(work: _Work, config: RunConfig, record: dict[str, Any]) -> tuple[_
     encoder = build_encoder(load_card(config.encoder), device=config.device, precision=config.precision)
     record["encoder"] = encoder.card.to_dict()
     settings = {"card": record["encoder"], "tile_um": config.tile_um, "precision": config.precision}
-    prepared = stages.Prepared(section, None, None, {}, ())  # type: ignore[arg-type]  # neither is read by this stage
+    prepared = Prepared(section, None, None, {}, ())  # type: ignore[arg-type]  # neither is read by this stage
 
     def progress(done: int, total: int) -> None:
         work.listen({"event": "progress", "section": section.name, "stage": "embed", "done": done, "total": total})
@@ -250,7 +250,7 @@ def _choice(section: Section, method: str | None, config: RunConfig, *, consensu
             where=f"section {section.name!r}",
             mend="give raw counts, or the H&E image",
         )
-    chosen = method or default_method(section)
+    chosen = chosen_method(section, method or AUTO)
     if chosen == "histology":
         section.require_image()
     if config.n_domains is not None and config.n_domains > section.spots.n_obs:

@@ -21,7 +21,7 @@ from histoscribe.maps.surroundings import surroundings
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint
 from histoscribe.run.maps import MapSettings, build_map_encoder, prepared_slide, told_of, write_files
-from histoscribe.run.verbs import requests_of
+from histoscribe.run.requests import requests_of
 from histoscribe.section import Section
 from histoscribe.slide.tissue import TissueMask
 from histoscribe.store import arrays

@@ -25,7 +25,7 @@ from histoscribe.report.maps import write_maps_page
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint, input_record, versions
 from histoscribe.run.map_page import page_contents
-from histoscribe.run.verbs import requests_of
+from histoscribe.run.requests import requests_of
 from histoscribe.section import Section
 from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tissue import TissueMask, tissue_mask

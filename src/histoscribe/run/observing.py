@@ -23,10 +23,10 @@ from histoscribe.io.reading import Reading, Request
 from histoscribe.io.tables import numbers, read_table, require_unique
 from histoscribe.predict.context import feature_blocks
 from histoscribe.predict.data import Observed
+from histoscribe.run.blocks import spot_graph
 from histoscribe.run.events import Listener
 from histoscribe.run.identity import code_fingerprint, input_record
 from histoscribe.run.predict_options import PredictOptions
-from histoscribe.run.stages import neighbours
 from histoscribe.section import Section
 from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tiles import read_tiles
@@ -122,7 +122,7 @@ def read_files(request: Request, *, abundance: Path | None = None, measured: boo
         patient=section.patient,
         xy_um=section.xy_um,
         mpp=section.mpp,
-        graph=neighbours(section),
+        graph=spot_graph(section),
         opener=lambda: read(request).section,
         inputs=inputs,
         measured=measured_of(section, abundance) if measured else None,
@@ -146,7 +146,7 @@ def measured_of(section: Section, abundance: Path | None = None) -> Measured:
         genes=tuple(str(name) for name in spots.var_names) if section.has_counts else (),
         abundance=None if table is None else np.asarray(table, np.float64),
         cell_types=() if table is None else tuple(str(name) for name in table.columns),
-        graph=neighbours(section),
+        graph=spot_graph(section),
     )
 
 

@@ -1,6 +1,6 @@
 """One section from its files to a published result: the stages in order, and what each of them depends on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,15 @@ from histoscribe.errors import ConfigError
 from histoscribe.io import read
 from histoscribe.io.preflight import preflight
 from histoscribe.io.reading import Reading, Request
+from histoscribe.nuclei import Segmenter
 from histoscribe.run import stages
+from histoscribe.run.blocks import chosen_method
 from histoscribe.run.config import RunConfig
 from histoscribe.run.events import Listener
 from histoscribe.run.identity import code_fingerprint, input_record, versions
-from histoscribe.run.stages import Prepared
+from histoscribe.run.maps import FEATURES, MapSettings, build_map_encoder, features_stage, maps_stage
+from histoscribe.run.nuclei import NONE, build_segmenter, nuclei_stage, read_nuclei_block
+from histoscribe.run.prepared import Prepared
 from histoscribe.run.stain import StainedEncoder, fitted_normaliser
 from histoscribe.section import Section
 from histoscribe.slide.align import apply_alignment, estimate_shift
@@ -92,6 +96,8 @@ def run_section(
     listen({"event": "stage", "stage": "read", "state": "started"})
     prepared = prepare(request, config)
     encoder = build_encoder(load_card(config.encoder), device=config.device, precision=config.precision)
+    segmenter = None if config.nuclei == NONE else build_segmenter(config.nuclei)
+    config = replace(config, method=chosen_method(prepared.section, config.method))
     normaliser = fitted_normaliser(prepared.section, config)
     if normaliser is not None:
         encoder = StainedEncoder(encoder, normaliser)
@@ -112,14 +118,55 @@ def run_section(
             resumable=True,
         )
         features = load_embedding(here / stages.EMBEDDING)
-        found = job.do("domains", domain_settings, lambda to: stages.domains_stage(to, prepared, features, config))
+        nuclei = None
+        if segmenter is not None:
+            job.do("nuclei", segmenter.record(), lambda to: _nuclei(to, prepared, segmenter, job), resumable=True)
+            nuclei = read_nuclei_block(here / stages.NUCLEI, prepared.section.spots.obs_names)
+        found = job.do(
+            "domains", domain_settings, lambda to: stages.domains_stage(to, prepared, features, config, nuclei=nuclei)
+        )
         job.do("section", {}, lambda to: stages.section_stage(to, here, prepared, features))
         if labels is not None:
             record["scores"] = stages.score(here, prepared, labels, config.seed)
         job.do("report", record, lambda to: stages.report_stage(to, here, prepared, features, record))
+        if config.maps:
+            _map(job, prepared, config)
         draft.publish(record)
     name, n_spots = prepared.section.name, prepared.section.spots.n_obs
     return Outcome(name, "done", "", out, n_spots, found.facts["n_domains"], record.get("scores"))
+
+
+def _nuclei(to: Path, prepared: Prepared, segmenter: Segmenter, job: "_Job") -> dict[str, Any]:
+    folder = to / stages.NUCLEI
+    folder.mkdir(exist_ok=True)
+    return nuclei_stage(folder, prepared, segmenter, progress=job.progress)
+
+
+def _map(job: "_Job", prepared: Prepared, config: RunConfig) -> None:
+    """Make the maps that are asked for, the features of the picture's cells first."""
+    settings = MapSettings(
+        genes=config.maps,
+        um=config.map_um,
+        encoder=config.encoder,
+        device=config.device,
+        precision=config.precision,
+        seed=config.seed,
+    )
+    encoder = build_map_encoder(settings)
+    section, mask = prepared.section, prepared.tissue
+    asked = asdict(settings) | {"encoder": encoder.card.to_dict() if encoder is not None else None}
+
+    def features(to: Path) -> dict[str, Any]:
+        (to / stages.CELLS).mkdir(exist_ok=True)
+        return features_stage(to / stages.CELLS, section, mask, settings, encoder=encoder, progress=job.progress)
+
+    def maps(to: Path) -> dict[str, Any]:
+        (to / stages.MAPS).mkdir()
+        there = job.draft.folder / stages.CELLS / FEATURES
+        return maps_stage(to / stages.MAPS, section, mask, settings, encoder=encoder, features=there)
+
+    job.do("cells", asked, features, resumable=True)
+    job.do("maps", asked, maps)
 
 
 def _record(prepared: Prepared, card: Card, config: RunConfig) -> dict[str, Any]:

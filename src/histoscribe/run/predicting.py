@@ -18,9 +18,9 @@ from histoscribe.run.model_fitting import fitted_model, require_same_scale
 from histoscribe.run.model_folder import Model, read_model, require_same_encoder, write_model
 from histoscribe.run.observing import SectionFiles, Seen, Within, check_scales, observe, read_files
 from histoscribe.run.predict_options import PredictOptions, read_options
+from histoscribe.run.requests import requests_of
 from histoscribe.run.slide_predictions import SlidePrediction, is_challenge, predict_slide, read_slide, write_slide
 from histoscribe.run.slides import slides_of
-from histoscribe.run.verbs import requests_of
 from histoscribe.store.files import fingerprint, read_json
 from histoscribe.store.result import Draft, writing_result
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.errors import InputError
+from histoscribe.run.blocks import spot_graph
 from histoscribe.run.observing import SectionFiles, read_files
-from histoscribe.run.stages import neighbours
-from histoscribe.run.verbs import requests_of
+from histoscribe.run.requests import requests_of
 from histoscribe.section import Lattice, Section
 from histoscribe.slide.open import IMAGE_SUFFIXES, open_image
 from histoscribe.slide.tissue import tissue_mask
@@ -102,7 +102,7 @@ def _picture(path: Path, mpp: float | None) -> SectionFiles:
         patient=None,
         xy_um=section.xy_um,
         mpp=section.mpp,
-        graph=neighbours(section),
+        graph=spot_graph(section),
         opener=opened,
         inputs={
             "format": "picture",

@@ -5,7 +5,7 @@ an earlier one, so that a stage taken over from an older result serves as well a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +16,19 @@ from numpy.typing import NDArray
 from histoscribe.domains import DOMAINS
 from histoscribe.domains.metrics import score_domains
 from histoscribe.encoders import Encoder, embed
-from histoscribe.graph.knn import knn_graph
-from histoscribe.graph.lattice import lattice_graph
-from histoscribe.io.preflight import Preflight
 from histoscribe.report import ReportContents, write_report
+from histoscribe.run.blocks import chosen_method, feature_blocks, spot_graph
 from histoscribe.run.config import RunConfig
+from histoscribe.run.nuclei import nuclei_plate, read_nuclei_element
+from histoscribe.run.prepared import Prepared
 from histoscribe.section import TISSUE, Section
-from histoscribe.slide.tissue import TissueMask
 from histoscribe.store import arrays
 from histoscribe.store.files import read_json, write_json
 from histoscribe.store.seal import seal
 
 Facts = dict[str, Any]
 Progress = Callable[[int, int], None]
-EMBEDDING = "embedding.zarr"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What is known of a section before anything is written: that it was read, and that its parts fit."""
-
-    section: Section
-    tissue: TissueMask
-    preflight: Preflight
-    inputs: dict[str, Any]
-    notes: tuple[str, ...]
+EMBEDDING, NUCLEI, CELLS, MAPS = "embedding.zarr", "nuclei", "cells", "maps"
 
 
 def check_stage(folder: Path, prepared: Prepared) -> Facts:
@@ -70,12 +58,20 @@ def embed_stage(folder: Path, prepared: Prepared, encoder: Encoder, config: RunC
     return {"choice": dict(arrays.open_array(folder / EMBEDDING).attrs)["choice"]}
 
 
-def domains_stage(folder: Path, prepared: Prepared, embedding: NDArray[np.float32], config: RunConfig) -> Facts:
+def domains_stage(
+    folder: Path,
+    prepared: Prepared,
+    embedding: NDArray[np.float32],
+    config: RunConfig,
+    *,
+    nuclei: NDArray[np.float64] | None = None,
+) -> Facts:
     """Find the domains; writes domains.csv (barcode, domain, confidence) and domains.json, the evidence."""
     section = prepared.section
-    result = DOMAINS.get(config.method)(
-        {"image": embedding, "position": section.xy_um},
-        graph=neighbours(section),
+    method = chosen_method(section, config.method)
+    result = DOMAINS.get(method)(
+        feature_blocks(section, embedding, method=method, nuclei=nuclei),
+        graph=spot_graph(section),
         xy_um=section.xy_um,
         n_domains=config.n_domains,
         seed=config.seed,
@@ -108,6 +104,8 @@ def section_stage(folder: Path, done: Path, prepared: Prepared, embedding: NDArr
     sdata.labels[TISSUE] = Labels2DModel.parse(
         prepared.tissue.mask.astype(np.uint8), dims=("y", "x"), transformations=systems
     )
+    if (done / NUCLEI).is_dir():
+        sdata.labels[NUCLEI] = read_nuclei_element(done / NUCLEI)
     with zarr.config.set({"array.write_empty_chunks": True}), anndata.settings.override(auto_shard_zarr_v3=False):
         sdata.write(folder / "section.zarr", update_sdata_path=False)
     seal(folder / "section.zarr")
@@ -132,6 +130,7 @@ def report_stage(folder: Path, done: Path, prepared: Prepared, embedding: NDArra
             scores=scores,
             record=record,
             notes=prepared.notes,
+            figures=(nuclei_plate(done / NUCLEI),) if (done / NUCLEI).is_dir() else (),
         ),
     )
     return {"scores": scores} if scores else {}
@@ -150,7 +149,7 @@ def score(done: Path, prepared: Prepared, labels: pd.Series, seed: int) -> Facts
             read_domains(done)["domain"].to_numpy(),
             labels.reindex(section.spots.obs_names).to_numpy(),
             xy_um=section.xy_um,
-            graph=neighbours(section),
+            graph=spot_graph(section),
             colour=mean_colour(section),
             seed=seed,
         )
@@ -159,13 +158,6 @@ def score(done: Path, prepared: Prepared, labels: pd.Series, seed: int) -> Facts
     floors = {name: {metric: found[metric][name] for metric in metrics} for name in ("coordinates", "colour")}
     del found["truth_coherence"]  # of the labels alone: no score of this result
     return found | {metric: found[metric]["score"] for metric in metrics} | {"floors": floors}
-
-
-def neighbours(section: Section) -> Any:
-    """Spatial neighbours of the section's spots, (n, n) CSR: by its lattice, or the six nearest."""
-    if section.lattice is None:
-        return knn_graph(section.xy_um, k=min(6, section.spots.n_obs - 1))
-    return lattice_graph(section.xy_um, kind=section.lattice.kind, pitch_um=section.lattice.pitch_um)
 
 
 def mean_colour(section: Section) -> NDArray[np.float64]:

@@ -1,19 +1,19 @@
 """What a user asks for, in one call each: the public functions behind the command line."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from histoscribe.errors import HistoscribeError, InputError, ResultError, listing
-from histoscribe.io import read, read_samplesheet, sections_in
+from histoscribe.io import read
 from histoscribe.io.preflight import Preflight, preflight
 from histoscribe.io.reading import Reading, Request
 from histoscribe.report import write_summary
 from histoscribe.run.config import RunConfig, read_config
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.pipeline import Outcome, run_section
+from histoscribe.run.requests import is_sheet, requests_of
 from histoscribe.store.files import writing_to
 from histoscribe.store.manifest import Verification
 from histoscribe.store.result import verify_result
@@ -60,7 +60,7 @@ def run_sections(
     settings = config if isinstance(config, RunConfig) else read_config(Path(config)) if config else RunConfig()
     settings = settings.updated(encoder=encoder, n_domains=n_domains, seed=seed)
     requests, out = requests_of(Path(path)), Path(out)
-    if len(requests) == 1 and not _is_sheet(Path(path)):
+    if len(requests) == 1 and not is_sheet(Path(path)):
         return [run_section(requests[0], out=out, config=settings, listen=listen)]
     _refuse_nested(out)
     with writing_to(out):
@@ -118,12 +118,6 @@ def verify(folder: Path | str) -> dict[str, Verification]:
     return {path.name: verify_result(path) for path in below}
 
 
-def requests_of(path: Path) -> list[Request]:
-    """List what there is to read at `path`: the rows of a sample sheet, the slides of a challenge file, or itself."""
-    rows = read_samplesheet(path) if _is_sheet(path) else [Request(path=path)]
-    return [request for row in rows for request in _slides(row)]
-
-
 def read_labels(path: Path) -> pd.Series:
     """Read known domains from a CSV with the columns barcode and domain, as text by barcode."""
     table = pd.read_csv(path, dtype=str)
@@ -133,19 +127,6 @@ def read_labels(path: Path) -> pd.Series:
             f"no column {listing(sorted(missing))}", where=path, expected="barcode, domain", found=listing(table)
         )
     return table.set_index("barcode")["domain"]
-
-
-def _is_sheet(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
-
-
-def _slides(row: Request) -> list[Request]:
-    """One request per slide where the path holds several and the row names none of them."""
-    try:
-        names = sections_in(row.path) if row.path is not None and row.section is None else []
-    except InputError:  # said again, in its turn, when the section is read
-        names = []
-    return [replace(row, section=name) for name in names] or [row]
 
 
 def _attempt(request: Request, out: Path, config: RunConfig, listen: Listener) -> Outcome:
