@@ -19,7 +19,8 @@ from histoscribe.run.verbs import run_sections
 
 
 def work(vendor: str, out: str, n_domains: str, log: str) -> None:
-    config = RunConfig(encoder="morphology", n_domains=int(n_domains))
+    # the quickest method: what is tested is the folder, not the domains
+    config = RunConfig(encoder="morphology", n_domains=int(n_domains), method="histology")
     with json_log(Path(log)) as listen:
         run_sections(vendor, out=out, config=config, listen=listen)
 

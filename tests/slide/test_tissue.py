@@ -222,3 +222,13 @@ def test_black_background_and_its_inset_are_left_out(data_dir):
 @pytest.mark.parametrize("name", ["wsi/tiatoolbox_target_image.png", "nuclei/stardist_histo.jpg"])
 def test_a_crop_of_real_tissue_is_all_tissue(data_dir, name):
     assert tissue_mask(readable(data_dir / name, mpp=0.5)).share > 0.98
+
+
+def test_a_single_field_of_view_full_of_tissue_is_tissue():
+    pixels = stained((10, 16)).repeat(32, axis=0).repeat(32, axis=1)  # nuclei of 8 um at 0.25 um per pixel
+    assert tissue_mask(slide(pixels, mpp=0.25)).share > 0.9  # 0.01 mm2 in all
+
+
+def test_a_single_field_of_bare_glass_has_no_tissue():
+    glass = 245 + np.random.default_rng(0).normal(0, 1, (300, 500, 3))
+    assert tissue_mask(slide(glass, mpp=0.25)).share == 0

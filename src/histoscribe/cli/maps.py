@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cyclopts import Parameter
+from rich.markup import escape
 
-from histoscribe.cli.app import Show, app, documented_by, listener, say
+from histoscribe.cli.app import Show, app, documented_by, err, listener, say
 from histoscribe.run import map_slide as slide_module
 from histoscribe.run import maps as maps_module
 from histoscribe.run.maps import MapSettings
@@ -22,6 +23,8 @@ class How:
     """Mapper: "dense" or "autoencoder"."""
     model: Path | None = None
     """Map a slide without counts with the maps in this folder, made of another section."""
+    mpp: float | None = None
+    """Microns per pixel of a picture without spots that does not tell them; with `model` only."""
     seed: int = 0
     """Seed of everything random."""
 
@@ -43,7 +46,7 @@ def map_genes(
     with listener(show) as listen:
         if how.model is not None:
             made = slide_module.map_slide(
-                path, model=how.model, genes=genes, um=um, out=out, settings=settings, listen=listen
+                path, model=how.model, genes=genes, um=um, out=out, settings=settings, mpp=how.mpp, listen=listen
             )
         else:
             made = maps_module.map_section(path, genes=genes, um=um, out=out, settings=settings, listen=listen)
@@ -51,5 +54,7 @@ def map_genes(
     say(f"{made.stored.section}: {len(made.genes):,} genes on {made.grid.columns:,} x {made.grid.rows:,} cells")
     if score is not None:
         say(f"left-out spots   mean Pearson {score} over the 200 most abundant genes")
+    for warning in made.evidence.get("warnings", []):
+        err.print(f"[yellow]warning[/yellow] {escape(warning)}")
     say(f"report           {out / 'report.html'}")
     return 0

@@ -19,6 +19,10 @@ from histoscribe.errors import InputError
 RGB = NDArray[np.uint8]
 Labels = NDArray[np.int32]
 
+# The engine's windows start at multiples of this many pixels of the segmenter's scale, so that what a method pools or
+# halves falls on the same places in every window.
+ALIGN_PX = 64
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instances:
@@ -41,7 +45,10 @@ class Instances:
 
 
 class Segmenter(Protocol):
-    """Finds nuclei; classes of this kind are registered in `SEGMENTERS` and can be built without arguments."""
+    """Finds nuclei; classes of this kind are registered in `SEGMENTERS` and can be built without arguments.
+
+    A class that takes weights of the user's says so by `takes_model = True` and is built with `model=` a path.
+    """
 
     @property
     def name(self) -> str:
@@ -83,7 +90,7 @@ class Segmenter(Protocol):
         """
 
     def record(self) -> dict[str, Any]:
-        """Settings and what `prepare` measured: all that the result depends on, fit for JSON."""
+        """Return the settings and what `prepare` measured: all that the result depends on, fit for JSON."""
 
 
 def checked_picture(rgb: RGB) -> RGB:

@@ -64,5 +64,5 @@ def page_contents(section: Section, maps: Maps, *, genes: Sequence[str] | None =
         diameter_um=stored.diameter_um,
         facts=facts,
         evidence=rows,
-        notes=NOTES,
+        notes=(*(f"{warning[:1].upper()}{warning[1:]}." for warning in evidence.get("warnings", ())), *NOTES),
     )

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from histoscribe.encoders import Encoder
 from histoscribe.errors import ConfigError
-from histoscribe.maps.cells import Basis, read_cell_features, write_cell_features
+from histoscribe.maps.cells import BASIS, Basis, read_cell_features, write_cell_features
 from histoscribe.maps.dense import transferred
 from histoscribe.maps.grid import make_grid, tissue_cells
 from histoscribe.maps.problem import chosen_genes
@@ -19,11 +19,22 @@ from histoscribe.maps.refine import refined
 from histoscribe.maps.store import StoredMap, read_map
 from histoscribe.maps.surroundings import surroundings
 from histoscribe.run.events import Listener, silent
-from histoscribe.run.identity import code_fingerprint
-from histoscribe.run.maps import MapSettings, build_map_encoder, prepared_slide, told_of, write_files
+from histoscribe.run.identity import code_fingerprint, versions
+from histoscribe.run.map_novelty import require_same_scale, slide_novelty
+from histoscribe.run.maps import (
+    FEATURES,
+    NO_ENCODER,
+    MapSettings,
+    build_map_encoder,
+    prepared_slide,
+    told_of,
+    write_files,
+)
 from histoscribe.run.requests import requests_of
+from histoscribe.run.slides import slides_of
 from histoscribe.section import Section
-from histoscribe.slide.tissue import TissueMask
+from histoscribe.slide.open import IMAGE_SUFFIXES
+from histoscribe.slide.tissue import TissueMask, tissue_mask
 from histoscribe.store import arrays
 from histoscribe.store.files import fingerprint, sha256_file
 from histoscribe.store.result import writing_result
@@ -37,35 +48,40 @@ def map_slide(
     um: float = 8.0,
     out: Path | str,
     settings: MapSettings | None = None,
+    mpp: float | None = None,
     listen: Listener = silent,
 ) -> Maps:
     """Map genes on a slide without counts, with what was learnt on another section.
 
-    Only the picture speaks: there is no field over space and no balance, and nothing tells how far the other patient's
-    levels differ. Maps are in counts per 10,000.
+    Only the picture speaks: there is no field over space and no balance. Maps are in counts per 10,000. Intervals come
+    from the model's left-out spots, foretold from the picture alone, and are wider where the slide is unlike the
+    model's section; nothing tells how far the other patient's levels differ. `evidence` of the maps holds what was
+    found about the slide, and warnings.
 
     Parameters
     ----------
     path
-        The slide, as `map_section` takes it; its counts, where it has any, are not used.
+        The slide: a picture alone, or as `map_section` takes it; its counts, where it has any, are not used.
     model
         Folder that `map_section` wrote, with mapper "dense".
     genes, um, out, listen
         As of `map_section`; genes of the model.
     settings
         The encoder must be the one that the model was made with.
+    mpp
+        Microns per pixel of a picture that does not tell them.
 
     Raises
     ------
     HistoscribeError
-        Where the slide, a gene, the encoder or the folders are refused.
+        Where the slide, its scale, a gene, the encoder or the folders are refused.
     """
     settings = settings or MapSettings()
     names = genes if isinstance(genes, str) else tuple(genes)
     settings = MapSettings(**asdict(settings) | {"genes": names, "um": float(um)})
     known, source = read_maps(model), _model_folder(Path(model))
-    (request,) = requests_of(Path(path))
-    section, mask, record = prepared_slide(request)
+    section, mask, record = _slide(Path(path), mpp)
+    require_same_scale(known.stored, section.require_image(), name=section.name)
     encoder = build_map_encoder(settings)
     record |= {
         "configuration": told_of(settings),
@@ -103,17 +119,19 @@ def slide_stage(
     asked = chosen_genes(settings.genes, known.genes, known.counts)
     grid, working = make_grid(image, um=settings.um), make_grid(image, um=float(known.facts["model_um"]))
     cells, wanted = (tissue_cells(g, mask, where=name) for g in (working, grid))
-    write_cell_features(image, working, cells, folder / "features", encoder=encoder, basis=basis)
-    seen = surroundings(working, cells, read_cell_features(folder / "features", cells))
+    write_cell_features(image, working, cells, folder / FEATURES, encoder=encoder, basis=basis)
+    features = read_cell_features(folder / FEATURES, cells)
+    novelty = slide_novelty(image, working, cells, features, known=known, kept=model / FEATURES)
+    seen = surroundings(working, cells, features)
     columns = [known.genes.index(gene) for gene in asked]
     found = replace(
         known.factors,
         factors=transferred(seen, known.factors.transfer),
         loadings=known.factors.loadings[:, columns],
         level=known.factors.level[columns],
-        interval=np.full((2, len(columns)), np.nan, np.float32),  # held-out spots of another slide tell nothing here
-        spread=np.ones(len(cells), np.float32),
-        evidence={},
+        interval=known.factors.transfer["interval"][:, columns],
+        spread=novelty.widening,
+        evidence=novelty.record(),
         transfer={},
     )
     stored = StoredMap(
@@ -131,7 +149,18 @@ def slide_stage(
         facts=known.facts | {"model": known.section},
     )
     write_files(folder, section, stored)
-    return {"genes": len(asked), "cells": len(wanted)}
+    return {"genes": len(asked), "cells": len(wanted), "novelty": novelty.record()}
+
+
+def _slide(path: Path, mpp: float | None) -> tuple[Section, TissueMask, dict[str, Any]]:
+    """Read a section, or a picture alone, with its tissue and the beginning of its record."""
+    if not (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
+        (request,) = requests_of(path)
+        return prepared_slide(request)
+    files = slides_of(path, mpp=mpp)[0].files
+    section = files.opener()
+    mask = tissue_mask(section.require_image())
+    return section, mask, {"section": section.name, "versions": versions(), "inputs": files.inputs}
 
 
 def _model_folder(folder: Path) -> Path:
@@ -139,17 +168,22 @@ def _model_folder(folder: Path) -> Path:
 
 
 def _basis(model: Path, known: StoredMap, encoder: Encoder | None) -> Basis | None:
-    made_with = known.facts.get("encoder")
-    given = None if encoder is None else encoder.card.name
-    if not known.factors.transfer or made_with != given:
+    made_with = known.facts.get("encoder") or {"name": NO_ENCODER}
+    given = {"name": NO_ENCODER} if encoder is None else encoder.card.to_dict()
+    # where the file lies and what it is called changes no number
+    differs = [key for key in sorted({*made_with, *given} - {"file"}) if made_with.get(key) != given.get(key)]
+    if not known.factors.transfer or differs:
+        told = [f"encoder {made_with['name']}", f"encoder {given['name']}"]
+        if made_with["name"] == given["name"]:
+            told = ["; ".join(f"{key} {card.get(key)}" for key in differs[:3]) for card in (made_with, given)]
         raise ConfigError(
             "this model cannot read the slide as it is asked to",
             where=model,
-            expected=f"mapper dense, encoder {made_with or 'none'}",
-            found=f"mapper {known.facts.get('mapper')}, encoder {given or 'none'}",
+            expected=f"mapper dense, {told[0]}",
+            found=f"mapper {known.facts.get('mapper')}, {told[1]}",
             mend="give the encoder that the model was made with",
         )
     if encoder is None:
         return None
-    kept = np.asarray(arrays.open_array(model / "features" / "basis.zarr")[...], np.float32)
+    kept = np.asarray(arrays.open_array(model / FEATURES / BASIS)[...], np.float32)
     return Basis(kept[0], kept[1:].T)

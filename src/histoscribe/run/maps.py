@@ -24,6 +24,7 @@ from histoscribe.maps.windows import least_cell_um
 from histoscribe.report.maps import write_maps_page
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint, input_record, versions
+from histoscribe.run.map_novelty import map_look
 from histoscribe.run.map_page import page_contents
 from histoscribe.run.requests import requests_of
 from histoscribe.section import Section
@@ -227,7 +228,8 @@ def maps_stage(
             "mapper": settings.mapper,
             "seed": settings.seed,
             "model_um": model.um,
-            "encoder": encoder.card.name if encoder else None,
+            "encoder": encoder.card.to_dict() if encoder else None,
+            "look": map_look(image, model, problem.cells).record(),
         },
     )
     write_files(folder, section, stored)
@@ -307,8 +309,15 @@ def _check_request(section: Section, mask: TissueMask, settings: MapSettings) ->
 
 def _of_genes(found: Any, count: int) -> Any:
     first = slice(0, count)
+    transfer = dict(found.transfer)
+    if "interval" in transfer:
+        transfer["interval"] = transfer["interval"][:, first]
     return replace(
-        found, loadings=found.loadings[:, first], level=found.level[first], interval=found.interval[:, first]
+        found,
+        loadings=found.loadings[:, first],
+        level=found.level[first],
+        interval=found.interval[:, first],
+        transfer=transfer,
     )
 
 

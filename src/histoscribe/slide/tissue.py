@@ -26,6 +26,7 @@ _CUT_OD = (0.035, 0.12)  # where the cut may lie: over the noise of glass, under
 _SMOOTHING_UM = 12.0
 _BRIDGE_UM = 25.0  # gaps within tissue that are closed: lumina, fat cells, alveoli
 _SMALLEST_MM2 = 0.02  # a fiducial dot is 0.01 mm2, a needle biopsy a hundred times that
+_SMALLEST_SHARE = 0.1  # of a picture that is itself hardly larger than that
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,10 +212,10 @@ def _cut(evidence: Float) -> float:
 
 def _tidy(mask: Bool, pixel_um: float) -> Bool:
     """Close small gaps, fill enclosed holes of that order, open hair-thin bridges, and drop specks."""
-    pixel_mm2 = (pixel_um / 1000) ** 2
+    # a single field of view may be smaller than the smallest piece of a slide
+    smallest = min(_SMALLEST_MM2 / (pixel_um / 1000) ** 2, _SMALLEST_SHARE * mask.size)
     closed = _eroded(_dilated(mask, _BRIDGE_UM / pixel_um), _BRIDGE_UM / pixel_um)
-    filled = _without_small(~closed, _SMALLEST_MM2 / pixel_mm2)
-    return _without_small(~filled, _SMALLEST_MM2 / pixel_mm2)
+    return _without_small(~_without_small(~closed, smallest), smallest)
 
 
 def _dilated(mask: Bool, radius: float) -> Bool:

@@ -1,0 +1,101 @@
+"""The call `nuclei` and its verb: from files to a published result."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+
+from histoscribe.cli import main
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.nuclei.spots import SPOT_COLUMNS
+from histoscribe.phantom import make_phantom, write_spaceranger
+from histoscribe.run.nuclei import build_segmenter, nuclei, read_nuclei_block, read_nuclei_element
+
+
+@pytest.fixture(scope="module")
+def png(tmp_path_factory):
+    path = tmp_path_factory.mktemp("png") / "tile.png"
+    Image.fromarray(make_phantom(0, size_um=500, n_domains=3).image.read(200, 200, 500, 500)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(png, tmp_path_factory):
+    out = tmp_path_factory.mktemp("result") / "r"
+    return nuclei(png, out=out, mpp=0.5)[0]
+
+
+def test_a_plain_picture_gives_all_files(result):
+    names = {path.name for path in result.folder.iterdir()}
+    wanted = {"nuclei.parquet", "nuclei.geojson", "labels.tif", "nuclei.zarr", "figures", "run.json", "manifest.json"}
+    assert names == wanted
+
+
+def test_table_outlines_and_labels_agree_on_their_number(result):
+    table = pd.read_parquet(result.folder / "nuclei.parquet")
+    features = json.loads((result.folder / "nuclei.geojson").read_text())["features"]
+    labels = tifffile.imread(result.folder / "labels.tif")
+    assert len(table) == len(features) == labels.max() == result.facts["nuclei"] > 50
+    assert {"x_px", "y_px", "area_um2", "nearest_um"} <= set(table)
+
+
+def test_the_pyramid_opens_as_spatialdata(result):
+    assert np.asarray(read_nuclei_element(result.folder)).max() == result.facts["nuclei"]
+
+
+def test_the_same_call_writes_the_same_bytes(png, result, tmp_path):
+    nuclei(png, out=tmp_path / "again", mpp=0.5)
+    for name in ("nuclei.parquet", "nuclei.geojson", "labels.tif", "figures/nuclei.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (result.folder / name).read_bytes()
+
+
+def test_a_picture_without_scale_is_refused_with_the_option(png, tmp_path):
+    with pytest.raises(InputError, match="--mpp"):
+        nuclei(png, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_missing_picture_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        nuclei(tmp_path / "absent.png", out=tmp_path / "r", mpp=0.5)
+
+
+def test_weights_for_a_method_without_any_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="takes no weights"):
+        build_segmenter("classical", model=tmp_path / "x.zip")
+
+
+def test_blank_glass_has_no_nuclei(tmp_path):
+    glass = np.random.default_rng(0).normal(243, 2, (400, 400, 3)).clip(0, 255).astype(np.uint8)
+    Image.fromarray(glass).save(tmp_path / "glass.png")
+    (found,) = nuclei(tmp_path / "glass.png", out=tmp_path / "r", mpp=0.5)
+    assert found.facts["nuclei"] == 0
+    assert len(pd.read_parquet(found.folder / "nuclei.parquet")) == 0
+
+
+def test_a_pen_mark_on_glass_has_no_nuclei(tmp_path):
+    glass = np.random.default_rng(0).normal(243, 2, (600, 600, 3)).clip(0, 255).astype(np.uint8)
+    glass[100:500, 250:330] = (30, 60, 190)
+    Image.fromarray(glass).save(tmp_path / "pen.png")
+    (found,) = nuclei(tmp_path / "pen.png", out=tmp_path / "r", mpp=0.5)
+    assert found.facts["nuclei"] == 0
+
+
+def test_a_section_gets_its_spots_described(tmp_path):
+    write_spaceranger(make_phantom(1, size_um=700, n_domains=3), tmp_path / "visium")
+    (found,) = nuclei(tmp_path / "visium", out=tmp_path / "r")
+    spots = pd.read_csv(found.folder / "nuclei_spots.csv")
+    assert list(spots) == ["barcode", *SPOT_COLUMNS]
+    assert spots["count"].sum() > 50
+    block = read_nuclei_block(found.folder, pd.Index(spots["barcode"][::-1]))
+    assert block.shape == (len(spots), len(SPOT_COLUMNS))
+
+
+def test_the_verb_prints_how_many(png, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["nuclei", str(png), "--out", str(tmp_path / "r"), "--mpp", "0.5", "--quiet"])
+    assert end.value.code == 0
+    assert "nuclei, median area" in capsys.readouterr().out
