@@ -1,0 +1,251 @@
+"""Learned combinations of heads, made from out-of-fold predictions and always judged beside the heads' plain mean.
+
+The rows given are predictions of spots whose patient, section or block the head had not seen. A stack is then itself
+fitted without one group at a time, and is worth it only if it beats the plain mean on groups that it had not seen.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.predict.head import Matrix
+from histoscribe.predict.heads.scale import TargetScale
+from histoscribe.predict.splits import inner_folds
+from histoscribe.predict.train import Course, Weights, load_weights, predict, train
+
+_WHERE = "stack"
+
+
+class Stack(ABC):
+    """Combines members' predictions (m, n, t) into one (n, t)."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
+        """Learn from out-of-fold predictions (m, n, t), targets (n, t) and groups (n,)."""
+
+    @abstractmethod
+    def predict(self, members: NDArray[Any]) -> Matrix:
+        """Combine (m, n, t) to (n, t) float32; raises ConfigError where it was not fitted."""
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was fitted, as arrays by name."""
+
+    @abstractmethod
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy."""
+
+
+class RidgeStack(Stack):
+    """The plain mean plus, target by target, a ridge on each member's deviation from it; there is no intercept.
+
+    Parameters
+    ----------
+    strength
+        Of the penalty, as a share of the deviations' mean square; the larger, the nearer to the plain mean.
+    """
+
+    name: ClassVar[str] = "stack_ridge"
+
+    def __init__(self, strength: float = 0.3) -> None:
+        if not strength > 0:
+            raise ConfigError("the strength must be positive", where=_WHERE, found=strength)
+        self.strength = strength
+        self.weights_: NDArray[np.float64] | None = None  # (m, t)
+
+    def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
+        """Learn; see `Stack.fit`."""
+        members, Y = _checked(members, Y, groups)
+        mean = members.mean(axis=0)
+        D = members - mean  # (m, n, t)
+        with threadpool_limits(limits=1):
+            A = np.einsum("ant,bnt->tab", D, D)  # (t, m, m)
+            b = np.einsum("ant,nt->ta", D, Y - mean)  # (t, m)
+            penalty = self.strength * np.trace(A, axis1=1, axis2=2) / len(D) + 1e-12
+            solved = np.linalg.solve(A + penalty[:, None, None] * np.eye(len(D)), b[..., None])
+        self.weights_ = solved[..., 0].T
+        return self
+
+    def predict(self, members: NDArray[Any]) -> Matrix:
+        """Combine; see `Stack.predict`."""
+        members = np.asarray(members, np.float64)
+        mean = members.mean(axis=0)
+        return np.asarray(mean + ((members - mean) * self._fitted()[:, None, :]).sum(axis=0), np.float32)
+
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {"strength": self.strength}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the weights, (m, t)."""
+        return {"weights": self._fitted()}
+
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy."""
+        made = type(self)(**self.params())
+        made.weights_ = np.asarray(state["weights"], np.float64)
+        return made
+
+    def _fitted(self) -> NDArray[np.float64]:
+        if self.weights_ is None:
+            raise ConfigError("the stack was not fitted", where=_WHERE, mend="call fit first")
+        return self.weights_
+
+
+class MLPStack(Stack):
+    """Two hidden layers over all members' predictions of all targets, stopped on an inner fold of whole groups.
+
+    Parameters
+    ----------
+    hidden
+        Units of the first layer; the second has half as many.
+    epochs
+        At most.
+    seed
+        Of weights and batches.
+    """
+
+    name: ClassVar[str] = "stack_mlp"
+
+    def __init__(self, hidden: int = 512, epochs: int = 60, seed: int = 0) -> None:
+        if min(hidden // 2, epochs) < 1:
+            raise ConfigError("hidden must be at least 2 and epochs at least 1", where=_WHERE)
+        self.hidden, self.epochs, self.seed = hidden, epochs, seed
+        self.weights_: Weights = {}
+        self.scale_: TargetScale | None = None
+
+    def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
+        """Learn; see `Stack.fit`."""
+        members, Y = _checked(members, Y, groups)
+        self.scale_ = TargetScale.fit(Y)
+        sample, m = self._sampler(members), len(members)
+        course = Course(self.epochs, 1e-3, batch=64, seed=self.seed)
+        make = lambda: self._network(m)  # noqa: E731
+        self.weights_ = train(make, sample, self.scale_.apply(Y), course=course, groups=groups).weights
+        return self
+
+    def predict(self, members: NDArray[Any]) -> Matrix:
+        """Combine; see `Stack.predict`."""
+        members, scale = np.asarray(members, np.float64), self._fitted()
+        network = load_weights(self._network(len(members)), self.weights_)
+        return scale.invert(predict(network, self._sampler(members), members.shape[1]))
+
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        return {"hidden": self.hidden, "epochs": self.epochs, "seed": self.seed}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return scale and weights."""
+        return {"scale": self._fitted().values} | {f"network/{key}": value for key, value in self.weights_.items()}
+
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy."""
+        made = type(self)(**self.params())
+        made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
+        made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
+        return made
+
+    def _fitted(self) -> TargetScale:
+        if self.scale_ is None:
+            raise ConfigError("the stack was not fitted", where=_WHERE, mend="call fit first")
+        return self.scale_
+
+    def _sampler(self, members: NDArray[Any]) -> Any:
+        import torch
+
+        scale = self._fitted()
+        Z = np.concatenate([scale.apply(P) for P in members], axis=1)  # (n, m t)
+        return lambda rows: {"input": torch.from_numpy(Z[rows])}
+
+    def _network(self, m: int) -> Any:
+        from torch import nn
+
+        t, layers = self._fitted().values.shape[1], []
+        for before, after in ((m * t, self.hidden), (self.hidden, self.hidden // 2)):
+            layers += [nn.Linear(before, after), nn.LeakyReLU(0.01), nn.BatchNorm1d(after), nn.Dropout(0.2)]
+        return nn.Sequential(*layers, nn.Linear(self.hidden // 2, t))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A stack beside the plain mean, on groups that it had not seen.
+
+    Parameters
+    ----------
+    P
+        (n, t) its predictions, every row by a stack that had not seen the row's group.
+    errors, plain_errors
+        Group to mean squared error in units of each target's variance.
+    """
+
+    P: Matrix
+    errors: dict[str, float]
+    plain_errors: dict[str, float]
+
+    @property
+    def worth_it(self) -> bool:
+        """Whether the error is lower on average and in more than half of the groups."""
+        won = sum(self.errors[name] < self.plain_errors[name] for name in self.errors)
+        average = float(np.mean(list(self.errors.values())))
+        return average < float(np.mean(list(self.plain_errors.values()))) and 2 * won > len(self.errors)
+
+    def record(self) -> dict[str, Any]:
+        """Tell it, fit for JSON."""
+        note = "worth it" if self.worth_it else "not worth it"
+        return {"note": note, "errors": self.errors, "plain_mean_errors": self.plain_errors}
+
+
+def judge_stack(stack: Stack, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Judged:
+    """Fit a stack without each group in turn and compare it there with the plain mean.
+
+    Parameters
+    ----------
+    stack
+        An unfitted one; only its parameters are used.
+    members
+        (m, n, t) out-of-fold predictions.
+    Y, groups
+        (n, t) targets and (n,) groups.
+
+    Raises
+    ------
+    InputError
+        Fewer than two members or groups, or shapes that do not fit.
+    """
+    members, Y = _checked(members, Y, groups)
+    P = np.empty(Y.shape, np.float32)
+    for fit, held in inner_folds(groups, max_folds=len(np.unique(groups))):
+        fresh = type(stack)(**stack.params())
+        P[held] = fresh.fit(members[:, fit], Y[fit], groups[fit]).predict(members[:, held])
+    spread = Y.var(axis=0)
+    unit = np.where(spread > 1e-12, spread, 1.0)
+    names = np.unique(groups)
+    mine, mean = (((Q - Y) ** 2 / unit).mean(axis=1) for Q in (P, members.mean(axis=0)))
+    errors, plain = ({str(name): float(e[groups == name].mean()) for name in names} for e in (mine, mean))
+    return Judged(P, errors, plain)
+
+
+def _checked(members: NDArray[Any], Y: NDArray[Any], groups: Sequence[Any] | NDArray[Any]) -> tuple[Any, Any]:
+    members, Y = np.asarray(members, np.float64), np.asarray(Y, np.float64)
+    if members.ndim != 3 or len(members) < 2 or members.shape[1:] != Y.shape or len(groups) != len(Y):
+        raise InputError(
+            "members, targets and groups do not match",
+            where=_WHERE,
+            expected="at least two members (m, n, t), targets (n, t), groups (n,)",
+            found=f"{members.shape}, {Y.shape}, {len(groups)}",
+        )
+    if not (np.isfinite(members).all() and np.isfinite(Y).all()):
+        raise InputError("predictions and targets must be finite", where=_WHERE)
+    return members, Y

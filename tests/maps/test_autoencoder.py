@@ -1,0 +1,173 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.maps import MAPPERS
+from histoscribe.maps.autoencoder import AutoencoderMapper, network_of, read_state, write_state
+from histoscribe.maps.autoencoder_train import steady
+from histoscribe.maps.footprint import footprint_operator
+from histoscribe.maps.grid import make_grid
+from histoscribe.maps.mapper import MapProblem
+from histoscribe.slide.image import ArraySource, SlideImage
+
+QUICK = {"rank": 6, "members": 1, "pretrain_steps": 12, "steps": 25, "field_steps": 60, "priors": (5e-4,)}
+
+
+@pytest.fixture(scope="module")
+def mapper():
+    return AutoencoderMapper(**QUICK)
+
+
+@pytest.fixture(scope="module")
+def learnt(problem, mapper):
+    return mapper.fit(problem)
+
+
+def small(problem, *, side: int = 40, mpp: float = 8.0) -> MapProblem:
+    """A problem on a picture of few pixels, with the spots' counts of another."""
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(120, 240, (side, side, 3), dtype=np.uint8)
+    image = SlideImage(ArraySource([pixels]), mpp=mpp)
+    grid = make_grid(image, um=16.0)
+    xy_px = rng.uniform(0.1, 0.9, (30, 2)) * side
+    return MapProblem(
+        grid=grid,
+        cells=np.arange(grid.size),
+        footprint=footprint_operator(xy_px, grid, diameter_um=55.0),
+        xy_um=xy_px * mpp,
+        counts=problem.counts[:30],
+        library=problem.library[:30],
+        genes=problem.genes,
+        image=image,
+    )
+
+
+def test_it_is_registered_and_reads_pixels():
+    assert MAPPERS.get("autoencoder") is AutoencoderMapper
+    assert not AutoencoderMapper.needs_features
+
+
+def test_expected_values_are_never_negative(learnt):
+    assert learnt.per_10k().min() >= 0
+    assert learnt.factors.min() >= 0
+    assert learnt.loadings.min() >= 0
+
+
+def test_spots_it_learnt_from_are_followed(problem, learnt):
+    from histoscribe.maps.metrics import pearson
+
+    assert np.nanmean(pearson(problem.log_values(), learnt.at(problem.footprint))) > 0.3
+
+
+def test_a_map_tells_what_was_held_out_and_when_it_stopped(problem, learnt):
+    told = learnt.evidence
+    assert told["held_out_spots"] == -(-len(problem) // 6)
+    assert 1 <= told["stopped_at_step"][0] <= QUICK["steps"]
+    assert np.isfinite(learnt.interval).all()
+    assert (learnt.interval[0] <= learnt.interval[1]).all()
+
+
+def test_the_latent_grid_is_kept_for_every_cell(problem, learnt):
+    assert learnt.latent.shape == (len(problem.cells), 64)
+    assert np.isfinite(learnt.latent).all()
+    assert (learnt.latent.std(axis=0) > 0).all()
+
+
+def test_the_same_seed_gives_the_same_map_on_one_and_two_threads(problem):
+    held = small(problem)
+    before = torch.get_num_threads()
+    maps = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            maps.append(AutoencoderMapper(**QUICK, seed=3).fit(held))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(maps[0].factors, maps[1].factors)
+    assert np.array_equal(maps[0].loadings, maps[1].loadings)
+
+
+def test_the_problem_is_left_as_it_was(problem):
+    held = small(problem)
+    before = held.footprint.toarray()
+    AutoencoderMapper(**QUICK | {"steps": 1}).fit(held)
+    assert np.array_equal(held.footprint.toarray(), before)
+
+
+def test_the_network_is_restored_from_plain_arrays(mapper, learnt, tmp_path):
+    assert learnt is not None
+    write_state(tmp_path / "state.safetensors", mapper.state_)
+    state = read_state(tmp_path / "state.safetensors")
+    window = torch.rand(1, 3, 64, 64)
+    both = [network_of(held)(window).latent.detach().numpy() for held in (mapper.state_, state)]
+    assert np.array_equal(*both)
+    with pytest.raises(ConfigError, match="no such member"):
+        network_of(state, member=7)
+
+
+@pytest.mark.parametrize("side", [5, 12])
+def test_a_picture_smaller_than_the_latent_grid_is_mapped(problem, side):
+    held = small(problem, side=side)
+    found = AutoencoderMapper(**QUICK | {"steps": 2}).fit(held)
+    assert found.factors.shape[0] == held.grid.size
+    assert np.isfinite(found.factors).all()
+
+
+def test_a_constant_gene_is_mapped_as_constant_as_the_rest_allows(problem):
+    held = small(problem)
+    counts = held.counts.tolil()
+    counts[:, 0] = 0
+    found = AutoencoderMapper(**QUICK | {"steps": 2}).fit(replace(held, counts=counts.tocsr()))
+    assert not found.per_10k(slice(0, 1)).any()
+
+
+def test_counts_that_are_no_numbers_are_refused(problem):
+    held = small(problem)
+    counts = held.counts.copy()
+    counts.data[0] = np.nan
+    with pytest.raises(InputError, match="no numbers"):
+        AutoencoderMapper(**QUICK).fit(replace(held, counts=counts))
+
+
+def test_too_few_spots_are_refused(problem):
+    with pytest.raises(InputError, match="too little was measured"):
+        AutoencoderMapper(**QUICK).fit(problem.take(np.arange(5)))
+
+
+def test_spots_that_cover_no_cell_are_refused(problem):
+    held = small(problem)
+    empty = held.footprint.copy()
+    empty.data[:] = 0
+    empty.eliminate_zeros()
+    with pytest.raises(InputError, match="cover no cell"):
+        AutoencoderMapper(**QUICK).fit(replace(held, footprint=empty))
+
+
+def test_a_problem_without_a_picture_is_refused(problem):
+    with pytest.raises(InputError, match="no picture"):
+        AutoencoderMapper(**QUICK).fit(replace(problem, image=None))
+
+
+@pytest.mark.parametrize("options", [{"rank": 0}, {"rank": 70, "members": 2}, {"ranks": 3}, {"steps": 0}])
+def test_options_that_cannot_be_are_refused(options):
+    with pytest.raises(ConfigError):
+        AutoencoderMapper(**options)
+
+
+def test_an_unknown_device_is_refused(problem):
+    with pytest.raises(ConfigError, match="not there"):
+        AutoencoderMapper(**QUICK, device="abacus").fit(problem)
+
+
+def test_torch_is_left_as_it_was():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with steady(0, threads=1, device=torch.device("cpu")):
+        torch.rand(7)
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.are_deterministic_algorithms_enabled()
