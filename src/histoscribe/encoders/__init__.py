@@ -1,6 +1,6 @@
 """Tile to vector: encoders, their cards, and the engine that runs them over a slide."""
 
-from histoscribe.encoders._torchvision_guard import import_timm, torchvision_state
+from histoscribe.encoders._torchvision_guard import import_timm, import_torchvision, torchvision_state
 from histoscribe.encoders.base import BACKENDS, Availability, Choice, Encoder, availability, build_encoder
 from histoscribe.encoders.card import Card, cards, load_card
 from histoscribe.encoders.embed import EmbedSettings, embed, load_embedding
@@ -17,6 +17,7 @@ __all__ = [
     "cards",
     "embed",
     "import_timm",
+    "import_torchvision",
     "load_card",
     "load_embedding",
     "torchvision_state",

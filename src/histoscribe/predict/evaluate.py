@@ -29,6 +29,7 @@ from histoscribe.predict.fitting import (
 from histoscribe.predict.gene_card import card_auroc
 from histoscribe.predict.metrics import average_sections, score_section
 from histoscribe.predict.splits import Fold
+from histoscribe.predict.stack import RidgeStack, judge_stack
 
 Predicted = dict[str, NDArray[Any]]  # by section, (n, t)
 
@@ -123,8 +124,10 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
         truth = {one.name: training.target.transform(one.require_measured()) for one in test}
         unseen, predicted = _predict_members(training, test, ledger, settings)
         members = [name for name in settings.heads if name not in BASELINES]
+        notes: dict[str, Any] = {}
         if len(members) > 1:
             unseen[MEMBERS_MEAN], predicted[MEMBERS_MEAN] = members_mean(members, unseen, predicted)
+            notes = _stacked(members, unseen, predicted, training=training, ledger=ledger)
         heads: dict[str, Any] = {}
         arrays: Predicted = {f"{name}/measured": Y for name, Y in truth.items()}
         for one in test:
@@ -153,6 +156,8 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
         "ceiling": plain(side.ceilings),
         "audit": ledger.record(),
     }
+    if notes:
+        record["stack"] = notes
     return FoldResult(record, arrays)
 
 
@@ -163,6 +168,30 @@ def members_mean(
     first = unseen[members[0]]
     averaged = {section: _average([predicted[name][section] for name in members]) for section in predicted[members[0]]}
     return Unseen(_average([unseen[name].P for name in members]), first.groups, first.kind, first.train_mean), averaged
+
+
+def _stacked(
+    members: Sequence[str],
+    unseen: dict[str, Unseen],
+    predicted: dict[str, Predicted],
+    *,
+    training: Training,
+    ledger: Ledger,
+) -> dict[str, Any]:
+    """Add the ridge stack, learnt on inner out-of-fold predictions, and say whether it is worth it."""
+    first = unseen[members[0]]
+    if len(np.unique(first.groups)) < 2:
+        return {}
+    stack, out_of_fold = RidgeStack(), np.stack([unseen[name].P for name in members])  # (m, n, t)
+    judged = judge_stack(stack, out_of_fold, training.Y, first.groups)
+    fitted = stack.fit(out_of_fold, training.Y, first.groups)
+    unseen[stack.name] = Unseen(judged.P, first.groups, first.kind, first.train_mean)
+    predicted[stack.name] = {
+        section: fitted.predict(np.stack([predicted[name][section] for name in members]))
+        for section in predicted[members[0]]
+    }
+    ledger.note_names(stack.name, [one.name for one in training.sections], ("weights",))
+    return {stack.name: judged.record()}
 
 
 def _average(predictions: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

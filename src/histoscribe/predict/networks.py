@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from torch import Tensor, cat, nn
+from torch import Tensor, cat, nn, tensor
 
 BRANCHES = ("centre", "subtiles", "tile")
 
@@ -145,3 +145,51 @@ def _decoder(inputs: int, sizes: tuple[int, ...]) -> nn.Sequential:
         layers += [nn.Linear(inputs, after), nn.LeakyReLU(0.01), nn.Dropout(0.1)]
         inputs = after
     return nn.Sequential(*layers)
+
+
+class RankNetwork(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """A backbone on tiles in [0, 1] whose outputs pass a sigmoid.
+
+    Parameters
+    ----------
+    backbone
+        Of timm; pixels reach it with `mean` taken out and divided by `deviation`.
+    keep_statistics
+        Whether batch normalisation keeps its statistics in training.
+    """
+
+    def __init__(
+        self, backbone: Any, *, keep_statistics: bool, mean: tuple[float, ...], deviation: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.backbone, self.keep_statistics = backbone, keep_statistics
+        self.register_buffer("mean", tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("deviation", tensor(deviation)[:, None, None], persistent=False)
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """(b, 3, h, w) to (b, targets) in [0, 1]."""
+        found: Tensor = self.backbone((tiles - self.mean) / self.deviation).sigmoid()
+        return found
+
+    def train(self, mode: bool = True) -> "RankNetwork":
+        """Set to training, but for the batch normalisation that keeps its statistics."""
+        super().train(mode)
+        if self.keep_statistics:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+
+class FlipMean(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """Mean of a network's outputs over a tile and its three flips."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """(b, 3, h, w) to what the network gives."""
+        views = [self.network(tiles.flip(axes) if axes else tiles) for axes in ((), (-1,), (-2,), (-2, -1))]
+        mean: Tensor = sum(views) / len(views)
+        return mean

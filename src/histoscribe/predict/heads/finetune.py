@@ -1,0 +1,203 @@
+"""Head "finetune": a whole network of timm trained end to end on tiles; after the 35-cell-type predictor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.errors import ConfigError, WeightsError
+from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.predict.heads.front import checked_targets
+from histoscribe.predict.heads.pixels import check_side, checked_tiles, tile_tensor
+from histoscribe.predict.heads.scale import TargetScale
+from histoscribe.predict.train import Course, Weights, load_weights, predict, train
+
+_WHERE = "head finetune"
+_SHARE_MIXED = 0.3  # of the batches to which CutMix is applied
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class FinetuneHead(Head):
+    """Every layer of a backbone is trained; outputs pass a sigmoid, and the loss is the mean absolute error.
+
+    Ranks in [0, 1] are taken as they are; other targets are brought to [0, 1] by their range in training. Predictions
+    are the mean over a tile and its three flips.
+
+    Parameters
+    ----------
+    backbone
+        Name of a timm model.
+    weights
+        safetensors file of the backbone, to start from; None starts from random weights. Nothing is fetched. With
+        weights, batch normalisation keeps its statistics, as folded or well-trained ones must.
+    tile_px
+        Side to which tiles are brought.
+    epochs, learning_rate
+        At most, and of AdamW at the start of its cosine course.
+    augment
+        Strength of the augmentation, 0 to 1; CutMix around the centre comes with it.
+    seed
+        Of everything random.
+    """
+
+    name: ClassVar[str] = "finetune"
+    takes: ClassVar[Literal["features", "tiles"]] = "tiles"
+
+    def __init__(
+        self,
+        backbone: str = "efficientnet_b0",
+        weights: str | None = None,
+        tile_px: int = 224,
+        epochs: int = 40,
+        learning_rate: float = 1e-4,
+        augment: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        check_side(tile_px, where=_WHERE)
+        self.backbone, self.weights, self.tile_px, self.epochs = backbone, weights, tile_px, epochs
+        self.learning_rate, self.augment, self.seed = learning_rate, augment, seed
+        self.weights_: Weights = {}
+        self.scale_: TargetScale | None = None
+
+    def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
+        """Learn, stopped by an inner fold; see `Head.fit`."""
+        inputs = as_inputs(X)
+        Y = checked_targets(inputs, Y, groups, where=_WHERE)
+        tiles = checked_tiles(inputs, where=_WHERE)
+        self.scale_ = _unit_scale(Y)
+        Z = self.scale_.apply(Y).clip(0, 1)
+        course = Course(self.epochs, self.learning_rate, batch=64, loss="l1", seed=self.seed)
+        self.weights_ = train(
+            lambda: self._started(Z), self._sampler(tiles), Z, course=course, groups=groups, change=self._change()
+        ).weights
+        return self
+
+    def predict(self, X: Any) -> Matrix:
+        """Predict, (n, t); see `Head.predict`."""
+        from histoscribe.predict.networks import FlipMean
+
+        scale = self._fitted()
+        tiles = checked_tiles(as_inputs(X), where=_WHERE)
+        network = FlipMean(load_weights(self._network(), self.weights_))
+        return scale.invert(predict(network, self._sampler(tiles), len(tiles)))
+
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        names = ("backbone", "weights", "tile_px", "epochs", "learning_rate", "augment", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was fitted."""
+        return {"scale": self._fitted().values} | {f"network/{key}": value for key, value in self.weights_.items()}
+
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy."""
+        made = type(self)(**self.params())
+        made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
+        made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
+        return made
+
+    def _fitted(self) -> TargetScale:
+        if self.scale_ is None:
+            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        return self.scale_
+
+    def _sampler(self, tiles: Any) -> Any:
+        return lambda rows: {"tiles": tile_tensor(tiles, rows, self.tile_px)}
+
+    def _change(self) -> Any:
+        """Augment a batch, and at times mix its tiles around their middles; labels stay with the middle."""
+        from histoscribe.predict.augment import augmentation, cutmix_around_centre
+
+        augmented = augmentation(self.augment)
+
+        def change(given: dict[str, Any], y: Any, rng: np.random.Generator) -> tuple[dict[str, Any], Any]:
+            tiles = augmented(given["tiles"])
+            if len(tiles) > 1 and rng.random() < _SHARE_MIXED * self.augment:
+                tiles = cutmix_around_centre(tiles)
+            return {"tiles": tiles}, y
+
+        return change
+
+    def _started(self, Z: NDArray[np.float32]) -> Any:
+        """Untrained network: the backbone's start weights, and a last layer that predicts the mean of the targets."""
+        import torch
+
+        network = self._network()
+        if self.weights is not None:
+            _start_from(Path(self.weights), network.backbone)
+        last = network.backbone.get_classifier()
+        mean = torch.from_numpy(Z.mean(axis=0).clip(0.02, 0.98))
+        with torch.no_grad():
+            last.bias.copy_(torch.logit(mean))
+        return network
+
+    def _network(self) -> Any:
+        from histoscribe.predict.networks import RankNetwork
+
+        return RankNetwork(
+            self._backbone(), keep_statistics=self.weights is not None, mean=_IMAGENET[0], deviation=_IMAGENET[1]
+        )
+
+    def _backbone(self) -> Any:
+        from histoscribe.encoders import import_timm
+
+        try:
+            made = import_timm().create_model(
+                self.backbone, pretrained=False, num_classes=self._fitted().values.shape[1]
+            )
+        except (RuntimeError, TypeError) as error:  # timm: an unknown name, or arguments that the model does not take
+            raise ConfigError(
+                f"timm cannot make {self.backbone!r}",
+                where=_WHERE,
+                found=error,
+                mend="give a name that timm.list_models() knows",
+            ) from error
+        return made
+
+
+def _unit_scale(Y: NDArray[np.float64]) -> TargetScale:
+    """Scale to [0, 1]: by nothing where all targets lie there, else by the range of each; a constant one comes back."""
+    inside = Y.min() >= 0 and Y.max() <= 1
+    low, spread = Y.min(axis=0), np.ptp(Y, axis=0)
+    varies = spread > 1e-9
+    if inside:
+        return TargetScale(np.stack([np.where(varies, 0.0, low), varies.astype(np.float64)]))
+    return TargetScale(np.stack([low, np.where(varies, spread, 0.0)]))
+
+
+def _start_from(path: Path, backbone: Any) -> None:
+    """Load all weights but the last layer's.
+
+    Raises
+    ------
+    WeightsError
+        Where the file is absent, is no safetensors file, or is of another network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(
+            "the weights' file is not there", where=path, mend="correct the option `weights` of finetune"
+        )
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError("this file cannot be read", where=path, expected="safetensors", found=error) from error
+    own = backbone.state_dict()
+    last = {f"{backbone.default_cfg['classifier']}.{part}" for part in ("weight", "bias")}
+    fits = {
+        key: value for key, value in found.items() if key not in last and key in own and own[key].shape == value.shape
+    }
+    missing = {key for key in own if key not in fits and key not in last and not key.endswith("num_batches_tracked")}
+    if missing:
+        raise WeightsError(
+            f"{len(missing):,} weights of the backbone are not in this file",
+            where=path,
+            found=", ".join(sorted(missing)[:3]),
+            mend="give the weights of this very model",
+        )
+    backbone.load_state_dict(fits, strict=False)

@@ -1,0 +1,68 @@
+"""Training ends with the weights of its best epoch, by one course of rates, the same on any threads."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.predict.train import Course, train
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 5)).astype(np.float32)
+Y = np.column_stack([X[:, 0] + X[:, 1], X[:, 2]]).astype(np.float32)
+GROUPS = np.repeat(["a", "b", "c"], 20)
+
+
+class Linear(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.map = nn.Linear(5, 2)
+
+    def forward(self, x):
+        return self.map(x)
+
+
+def sample(rows):
+    return {"x": torch.from_numpy(X[rows])}
+
+
+def test_the_weights_are_those_of_the_best_epoch():
+    noise = np.random.default_rng(4).normal(size=Y.shape).astype(np.float32)  # nothing to learn: it only gets worse
+    trained = train(Linear, sample, noise, course=Course(40, 0.05, patience=40, seed=1), groups=GROUPS)
+    assert trained.epoch < 40
+    assert trained.errors[trained.epoch - 1] == min(trained.errors) < trained.errors[-1]
+    network = Linear()
+    network.load_state_dict({key: torch.from_numpy(value) for key, value in trained.weights.items()})
+    with torch.no_grad():
+        found = network(torch.from_numpy(X)).numpy()
+    by_group = [float(((found - noise)[group == GROUPS] ** 2).mean()) for group in "abc"]
+    assert any(error == pytest.approx(min(trained.errors), rel=1e-4) for error in by_group)
+
+
+def test_rates_go_down_once_per_epoch_and_never_up():
+    trained = train(Linear, sample, Y, course=Course(8, 1e-2, batch=4, seed=0), groups=GROUPS)
+    assert list(trained.rates) == sorted(trained.rates, reverse=True)
+    assert trained.rates[0] == pytest.approx(1e-2)
+
+
+def test_training_stops_when_nothing_is_gained():
+    course = Course(200, 0.5, patience=3, seed=0)
+    assert len(train(Linear, sample, Y, course=course, groups=GROUPS).errors) < 200
+
+
+def test_a_single_group_is_trained_on_whole():
+    trained = train(Linear, sample, Y, course=Course(9, 1e-2), groups=np.repeat("a", 60))
+    assert trained.errors == ()
+    assert trained.epoch == 3
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"loss": "l3"}])
+def test_a_course_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ConfigError, match="cannot be trained"):
+        Course(**({"epochs": 3, "learning_rate": 1e-3} | wrong))
+
+
+def test_one_spot_is_too_few():
+    with pytest.raises(InputError, match="one spot"):
+        train(Linear, sample, Y[:1], course=Course(2, 1e-3), groups=None)
