@@ -1,7 +1,7 @@
 """What the folds of an evaluation say together: averages over sections, the head to trust, and who beats whom."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def summarise(folds: Sequence[Mapping[str, Any]], settings: FoldSettings) -> dic
         "warning": LEAKY if leaky else None,
         "target": settings.target,
         "main": settings.main,
-        "chosen": choose(heads),
+        "chosen": choose(heads, not_worth_it=_not_worth_it(folds)),
         "heads": heads,
         "ceiling": float(np.mean(known)) if known else None,
         "folds": [
@@ -74,15 +74,29 @@ def summarise(folds: Sequence[Mapping[str, Any]], settings: FoldSettings) -> dic
     return made
 
 
-def choose(heads: Mapping[str, Mapping[str, Any]]) -> str:
-    """Name the head with the best inner score; the held-out sections have no say in it. Ties go by name."""
-    candidates = [name for name in heads if role_of(name) != "baseline"] or list(heads)
+def choose(heads: Mapping[str, Mapping[str, Any]], *, not_worth_it: Collection[str] = ()) -> str:
+    """Name the head with the best inner score; the held-out sections have no say in it. Ties go by name.
+
+    Parameters
+    ----------
+    heads
+        Name to its summary.
+    not_worth_it
+        Stacks that the plain mean of their members beats: they are told, never chosen.
+    """
+    wanted = [name for name in heads if role_of(name) != "baseline" and name not in not_worth_it]
+    candidates = wanted or list(heads)
 
     def merit(name: str) -> tuple[float, str]:
         score = heads[name]["inner_score"]
         return (-np.inf if score is None else float(score), name)
 
     return max(sorted(candidates), key=merit)
+
+
+def _not_worth_it(folds: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Stacks that were not worth it in at least one fold."""
+    return {name for fold in folds for name, told in (fold.get("stack") or {}).items() if told["note"] != "worth it"}
 
 
 def compare(
