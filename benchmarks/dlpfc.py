@@ -1,4 +1,4 @@
-"""DLPFC 151510 with 500 genes: ARI of niche at the true number of layers over seeds, beside floors and the chosen number.
+"""DLPFC 151510 with 500 genes: ARI of niche at the true number of layers over seeds, beside its floors.
 
 A mean of 0.60 with a spread of 0.01 is wanted and not reached (0.575, 0.036 over five seeds: the vote has two nearly
 equal outcomes). The genes were chosen on this very section, and so were several settings of niche, by the layers of
