@@ -25,7 +25,8 @@ from histoscribe.store.files import writing_to
 Matrix = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
-ENGINE = 1  # raised when this file would give other numbers for the same work
+FEATURES, BASIS = "features.zarr", "basis.zarr"
+ENGINE = 2  # raised when this file would give other numbers for the same work
 COMPONENTS = 64
 _BLOCK_CELLS = 48
 _BASIS_BLOCKS = 10
@@ -97,7 +98,7 @@ def write_cell_features(
     nuclear_od = local.nuclear_threshold(image, grid, cells)
     width = len(local.NAMES) + (0 if basis is None else basis.axes.shape[1])
     work = {"engine": ENGINE, "encoder": None if encoder is None else encoder.card.to_dict(), "um": grid.um}
-    array = _array(folder / "features.zarr", grid, side, width, work)
+    array = _array(folder / FEATURES, grid, side, width, work)
     for done, (row, column) in enumerate(blocks, start=1):
         if not arrays.chunk_is_sound(array, (row, column, 0)):
             place = {"column": column * side, "row": row * side}
@@ -121,7 +122,7 @@ def read_cell_features(folder: Path, cells: NDArray[np.intp]) -> Matrix:
     ResultError
         Where a block that holds one of the cells is missing or damaged.
     """
-    array = arrays.open_array(folder / "features.zarr")
+    array = arrays.open_array(folder / FEATURES)
     _, columns, width = array.shape
     row, column = np.divmod(cells, columns)
     side = array.chunks[0]
@@ -155,7 +156,7 @@ def _basis(
     folder: Path,
 ) -> Basis:
     """Fit the components on a few blocks spread over the tissue, or read what an interrupted call fitted."""
-    path = folder / "basis.zarr"
+    path = folder / BASIS
     if path.is_dir():
         try:
             kept = np.asarray(arrays.open_array(path)[...], np.float32)

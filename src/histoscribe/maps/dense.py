@@ -97,10 +97,12 @@ class DenseMapper:
             tell(1, _FOLDS + 3)
             learnt = self._learn(problem, under)
             tell(2, _FOLDS + 3)
-            held, unsure = self._held_out(problem, under, learnt, tell)
+            held, by_picture, unsure = self._held_out(problem, under, learnt, tell)
             factors = self._factors(problem, seen, learnt)
-            transfer = self._transfer(problem, under, learnt)
-        interval = held_out_interval(problem.log_values() - held, unsure)
+            values = problem.log_values()
+            transfer = _transfer(problem, under, learnt)
+            transfer["interval"] = held_out_interval(values - by_picture, np.ones(len(problem)))
+            interval = held_out_interval(values - held, unsure)
         return FactorMap(
             factors=factors,
             loadings=learnt.latent.loadings.astype(np.float32),
@@ -114,9 +116,7 @@ class DenseMapper:
             transfer=transfer,
         )
 
-    def _learn(
-        self, problem: MapProblem, under: Sequence[Float], strengths: Sequence[Strengths] | None = None
-    ) -> _Learnt:
+    def _learn(self, problem: MapProblem, under: Sequence[Float]) -> _Learnt:
         latent = find_latent(
             problem.counts, problem.library, rank=self.rank, most_genes=self.most_genes, seed=self.seed
         )
@@ -124,29 +124,31 @@ class DenseMapper:
         scale = tuple(np.maximum(x.std(axis=0), 1e-6) for x in under)
         blocks = [(x - m) / s for x, m, s in zip(under, mean, scale, strict=True)]
         fields = []
-        for k, y in enumerate(latent.scores.T):
-            known = None if strengths is None or k >= len(strengths) else strengths[k]
-            found = known or find_strengths(y, problem.xy_um, blocks, start_um=_EXPECTED_LENGTH * problem.pitch_um)
+        for y in latent.scores.T:
+            found = find_strengths(y, problem.xy_um, blocks, start_um=_EXPECTED_LENGTH * problem.pitch_um)
             fields.append(fit_field(y, problem.xy_um, blocks, strengths=found))
         return _Learnt(latent, tuple(fields), mean, scale)
 
     def _held_out(
         self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt, tell: Progress
-    ) -> tuple[Matrix, Float]:
-        """Values (n, t) that each spot's fold gets from the others, and how unsure each was, (n,)."""
-        held = np.empty(problem.counts.shape, np.float32)
+    ) -> tuple[Matrix, Matrix, Float]:
+        """Values (n, t) that each spot's fold gets from the others, also by the picture alone; how unsure, (n,)."""
+        held, by_picture = np.empty(problem.counts.shape, np.float32), np.empty(problem.counts.shape, np.float32)
         unsure = np.empty(len(problem))
         fold = random_folds(len(problem), _FOLDS, seed=self.seed)
         for k in range(_FOLDS):
             inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            part = self._learn(problem.take(inside), [x[inside] for x in under])
-            scores = part.at_spots(problem.xy_um[outside], [x[outside] for x in under])
-            held[outside] = np.maximum(scores @ part.latent.loadings + part.latent.level, 0)
+            seen, hidden = problem.take(inside), [x[outside] for x in under]
+            part = self._learn(seen, [x[inside] for x in under])
+            alone = _picture_alone(seen, [x[inside] for x in under], part)
+            for values, learner in ((held, part), (by_picture, alone)):
+                scores = learner.at_spots(problem.xy_um[outside], hidden)
+                values[outside] = np.maximum(scores @ learner.latent.loadings + learner.latent.level, 0)
             unsure[outside] = _unsureness(
                 problem.xy_um[outside], problem.xy_um[inside], _typical(learnt.fields), problem.pitch_um
             )
             tell(3 + k, _FOLDS + 3)
-        return held, unsure
+        return held, by_picture, unsure
 
     def _factors(self, problem: MapProblem, seen: Surroundings, learnt: _Learnt) -> Matrix:
         """Components of every cell, (c, k) float32."""
@@ -160,16 +162,25 @@ class DenseMapper:
         fine += constant.astype(np.float32)
         return np.clip(fine, -_FARTHEST, _FARTHEST, out=fine)
 
-    def _transfer(self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt) -> dict[str, NDArray[Any]]:
-        """Fit the answer to the picture alone, for slides without spots: weights per group and the constant."""
-        far = 1e9  # a field that is the same everywhere explains nothing
-        alone = tuple(
-            Strengths(1e-6, far, f.strengths.blocks, f.strengths.noise + f.strengths.field) for f in learnt.fields
-        )
-        weights, constant = self._learn(problem, under, alone).answer()
-        return {f"weights_{b}": w.astype(np.float32) for b, w in enumerate(weights)} | {
-            "constant": constant.astype(np.float32)
-        }
+
+def _picture_alone(problem: MapProblem, under: Sequence[Float], learnt: _Learnt) -> _Learnt:
+    """Learn the same components from the picture without a field over space, as a slide without spots needs it."""
+    far = 1e9  # a field that is the same everywhere explains nothing
+    blocks = [(x - m) / s for x, m, s in zip(under, learnt.mean, learnt.scale, strict=True)]
+    fields = []
+    for y, field in zip(learnt.latent.scores.T, learnt.fields, strict=True):
+        known = field.strengths
+        strengths = Strengths(1e-6, far, known.blocks, known.noise + known.field)
+        fields.append(fit_field(y, problem.xy_um, blocks, strengths=strengths))
+    return _Learnt(learnt.latent, tuple(fields), learnt.mean, learnt.scale)
+
+
+def _transfer(problem: MapProblem, under: Sequence[Float], learnt: _Learnt) -> dict[str, NDArray[Any]]:
+    """Return the answer to the picture alone, for slides without spots: weights per group and the constant."""
+    weights, constant = _picture_alone(problem, under, learnt).answer()
+    return {f"weights_{b}": w.astype(np.float32) for b, w in enumerate(weights)} | {
+        "constant": constant.astype(np.float32)
+    }
 
 
 def transferred(seen: Surroundings, transfer: Mapping[str, NDArray[Any]]) -> Matrix:
@@ -180,7 +191,7 @@ def transferred(seen: Surroundings, transfer: Mapping[str, NDArray[Any]]) -> Mat
     InputError
         Where the slide's features are of another kind than the model's.
     """
-    weights = [np.asarray(transfer[f"weights_{b}"], np.float64) for b in range(len(transfer) - 1)]
+    weights = [np.asarray(transfer[f"weights_{b}"], np.float64) for b in range(sum(map(_is_weights, transfer)))]
     expected = [3 * len(group) for group in seen.groups()]
     if [len(w) for w in weights] != expected:
         raise InputError(
@@ -194,6 +205,10 @@ def transferred(seen: Surroundings, transfer: Mapping[str, NDArray[Any]]) -> Mat
     fine += seen.between @ wide
     fine += transfer["constant"]
     return np.clip(fine, -_FARTHEST, _FARTHEST, out=fine)
+
+
+def _is_weights(name: str) -> bool:
+    return name.startswith("weights_")
 
 
 def _typical(fields: Sequence[Field]) -> Strengths:
