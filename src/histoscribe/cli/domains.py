@@ -11,6 +11,7 @@ from rich.table import Table
 from histoscribe.cli.app import COLOURS, INCOMPLETE, Show, app, console, documented_by, listener, say
 from histoscribe.run import domains as run_domains
 from histoscribe.run.config import RunConfig, read_config
+from histoscribe.run.transfer import transfer
 
 FLOORS = ("coordinates", "colour", "depth")
 METRICS = {
@@ -32,6 +33,8 @@ class Settings:
     """Seed of everything random."""
     config: Path | None = None
     """File run.toml with any setting; the options given here win over it."""
+    transfer: Path | None = None
+    """Result of another section, whose domains are told to this slide from its picture alone."""
 
 
 @app.command
@@ -48,6 +51,8 @@ def domains(
 ) -> int:
     """Find the domains and print where the reports lie, or which sections were refused and why."""
     given = settings or Settings()
+    if given.transfer is not None:
+        return _transferred(path, out, given, show)
     config = RunConfig(encoder=run_domains.ENCODER) if given.config is None else read_config(given.config)
     config = config.updated(encoder=given.encoder, seed=given.seed)
     with listener(show) as listen:
@@ -66,6 +71,14 @@ def domains(
         table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
     console.print(table)
     return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
+
+
+def _transferred(path: Path, out: Path, given: Settings, show: Show | None) -> int:
+    with listener(show) as listen:
+        outcome = transfer(path, result=given.transfer or out, out=out, encoder=given.encoder, listen=listen)
+    say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains told")
+    say(f"table  {out / 'domains.csv'}")
+    return 0
 
 
 @app.command
