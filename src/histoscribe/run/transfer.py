@@ -70,27 +70,35 @@ def transfer(
         "versions": versions(),
         "code": code_fingerprint(),
         "encoder": card.to_dict(),
-        "tile_um": record["configuration"]["tile_um"],
+        "tile_um": float(record["configuration"]["tile_um"]),
         "trained_on": {"section": record["section"], "manifest_sha256": sha256_file(trained / "manifest.json")},
         "inputs": input_record(reading, requests[0]),
     }
-    with writing_result(Path(out)) as draft:
-        tile_um = float(told["tile_um"])
+    facts = _written(Path(out), section, network, told, model, listen)
+    return Outcome(section.name, "done", "", Path(out), section.spots.n_obs, facts["n_domains"])
+
+
+def _written(
+    out: Path, section: Section, encoder: Encoder, told: dict[str, Any], model: TransferModel, listen: Listener
+) -> dict[str, Any]:
+    """Embed the slide, label it and publish the result; both stages are taken over where they were done before."""
+    about = {"event": "stage", "section": section.name}
+    with writing_result(out) as draft:
 
         def embedded(to: Path) -> dict[str, Any]:
             image = section.require_image()
-            embed(image, section.xy_px, network, tile_um=tile_um, folder=to / stages.EMBEDDING)
+            embed(image, section.xy_px, encoder, tile_um=told["tile_um"], folder=to / stages.EMBEDDING)
             return {}
 
-        listen({"event": "stage", "section": section.name, "stage": "embed", "state": "started"})
+        listen({**about, "stage": "embed", "state": "started"})
         key = fingerprint({"stage": "embed", **told})
         draft.stage("embed", key, embedded, resumable=True)
         done = draft.stage(
             "transfer", fingerprint({"before": key}), lambda to: _labelled(to, draft.folder, section, model)
         )
-        listen({"event": "stage", "section": section.name, "stage": "transfer", "state": "done"})
+        listen({**about, "stage": "transfer", "state": "done"})
         draft.publish(told)
-    return Outcome(section.name, "done", "", Path(out), section.spots.n_obs, done.facts["n_domains"])
+    return done.facts
 
 
 def _model(trained: Path) -> TransferModel:
