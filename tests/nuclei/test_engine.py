@@ -171,3 +171,10 @@ def test_the_pyramid_is_in_the_slides_own_frame(pixels, tmp_path):
     element = labels_element(tmp_path / "a", mpp=0.4)
     assert get_transformation(element, "global").to_affine_matrix(("x", "y"), ("x", "y"))[0, 0] == pytest.approx(1.25)
     assert get_transformation(element, "um").to_affine_matrix(("x", "y"), ("x", "y"))[0, 0] == pytest.approx(0.5)
+
+
+def test_pixels_too_large_to_tell_nuclei_apart_are_refused(pixels):
+    with pytest.raises(InputError, match="too large") as caught:
+        Canvas(slide(pixels, 6.3), mpp=0.5)
+    assert "6.3 um per pixel" in str(caught.value)
+    assert Canvas(slide(pixels, 0.69), mpp=0.5).mpp == pytest.approx(0.5)

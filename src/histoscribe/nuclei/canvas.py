@@ -20,6 +20,7 @@ from histoscribe.slide.tissue import TissueMask
 BLOCK_PX = 1024
 _SQUARE_PX = 512
 _KEPT_SQUARES = 64  # 48 MB
+COARSEST_MPP = 2.0  # over it a nucleus is under three pixels wide, and what is found is not nuclei
 _SAME = 1e-3  # scales nearer than this are not resampled
 _SAMPLE_SQUARES = 16
 
@@ -64,6 +65,14 @@ class Canvas:
                 where=image.path,
                 expected="microns per pixel",
                 mend="give them with --mpp, for example --mpp 0.5 for a 20x scan or --mpp 0.25 for a 40x scan",
+            )
+        if image.mpp > COARSEST_MPP:
+            raise InputError(
+                "the pixels are too large to tell nuclei apart",
+                where=image.path,
+                expected=f"at most {COARSEST_MPP:g} um per pixel; a nucleus is about 6 um wide",
+                found=f"{image.mpp:.3g} um per pixel",
+                mend="give the full-resolution image; if the size of its pixels is told wrongly, correct it with --mpp",
             )
         self.image = image
         scale = mpp / image.mpp  # level-0 pixels to one of the canvas
