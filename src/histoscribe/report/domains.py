@@ -14,7 +14,7 @@ from histoscribe.report.contents import ReportContents
 from histoscribe.report.domains_figures import draw_gene_maps, draw_markers
 from histoscribe.report.figures import draw_confidence, draw_domains, draw_picture
 from histoscribe.report.page import facts_of, picture_of, render
-from histoscribe.report.plate import Plate
+from histoscribe.report.plate import Plate, write_page
 from histoscribe.report.sheet import prepare
 from histoscribe.report.tiles import spot_area_um2
 
@@ -68,14 +68,7 @@ def write_domain_report(folder: Path, contents: ReportContents, facts: DomainFac
     The files written, the page last.
     """
     plates = _draw(contents, facts)
-    (folder / "figures").mkdir(exist_ok=True)
-    files = []
-    for plate in plates:
-        files.append(folder / "figures" / f"{plate.name}.png")
-        files[-1].write_bytes(plate.png)
-    files.append(folder / "report.html")
-    files[-1].write_text(_page(contents, facts, plates), encoding="utf-8", newline="\n")
-    return files
+    return write_page(folder, _page(contents, facts, plates), plates)
 
 
 def _draw(contents: ReportContents, facts: DomainFacts) -> list[Plate]:

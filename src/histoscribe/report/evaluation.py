@@ -171,14 +171,8 @@ def write_evaluation_page(folder: Path, contents: EvaluationContents) -> list[Pa
     from histoscribe.report.canvas import house_style
     from histoscribe.report.evaluation_figures import draw_evaluation
     from histoscribe.report.evaluation_page import evaluation_page
+    from histoscribe.report.plate import write_page
 
     with house_style():
         plates = draw_evaluation(contents)
-    (folder / "figures").mkdir(exist_ok=True)
-    files = []
-    for plate in plates:
-        files.append(folder / "figures" / f"{plate.name}.png")
-        files[-1].write_bytes(plate.png)
-    files.append(folder / "report.html")
-    files[-1].write_text(evaluation_page(contents, plates), encoding="utf-8", newline="\n")
-    return files
+    return write_page(folder, evaluation_page(contents, plates), plates)

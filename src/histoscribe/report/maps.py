@@ -94,22 +94,16 @@ def write_maps_page(folder: Path, contents: MapsContents) -> list[Path]:
     from histoscribe.report.canvas import house_style
     from histoscribe.report.maps_figures import draw_composite, draw_gene
     from histoscribe.report.page import picture_of, render
+    from histoscribe.report.plate import write_page
 
     with house_style():
         plates = [draw_composite(contents), *(draw_gene(contents, gene) for gene in contents.genes)]
-    (folder / "figures").mkdir(exist_ok=True)
-    files = []
-    for plate in plates:
-        files.append(folder / "figures" / f"{plate.name}.png")
-        files[-1].write_bytes(plate.png)
     page = render(
         "maps.html",
         name=contents.section,
         facts=contents.facts,
         evidence=contents.evidence,
         notes=contents.notes,
-        plates=[picture_of(plate) for plate in plates],
+        plates={plate.name: picture_of(plate) for plate in plates},
     )
-    files.append(folder / "report.html")
-    files[-1].write_text(page, encoding="utf-8", newline="\n")
-    return files
+    return write_page(folder, page, plates)

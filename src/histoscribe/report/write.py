@@ -13,7 +13,7 @@ from histoscribe.report.figures import (
 )
 from histoscribe.report.fit import draw_preflight
 from histoscribe.report.page import report_page
-from histoscribe.report.plate import Plate
+from histoscribe.report.plate import Plate, write_page
 from histoscribe.report.sheet import prepare
 from histoscribe.report.tiles import spot_area_um2
 
@@ -40,14 +40,7 @@ def write_report(folder: Path, contents: ReportContents) -> list[Path]:
         Where the image cannot be read.
     """
     plates = draw_all(contents)
-    (folder / "figures").mkdir(exist_ok=True)
-    files = []
-    for plate in plates:
-        files.append(folder / "figures" / f"{plate.name}.png")
-        files[-1].write_bytes(plate.png)
-    files.append(folder / "report.html")
-    files[-1].write_text(report_page(contents, plates), encoding="utf-8", newline="\n")
-    return files
+    return write_page(folder, report_page(contents, plates), plates)
 
 
 def draw_all(contents: ReportContents) -> list[Plate]:
