@@ -20,7 +20,7 @@ demo: $(VENV)/installed
 	$(BIN)/histoscribe demo --out demo_result
 
 test: lint types
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -39,7 +39,14 @@ def test_nuclei_join_the_features_of_the_domains_and_the_section(whole):
 
     assert "nuclei" in str(read_json(whole / "domains.json")["blocks"])
     assert "nuclei" in spatialdata.read_zarr(whole / "section.zarr").labels
-    assert "What else was found" in (whole / "report.html").read_text()
+
+
+def test_the_page_shows_nuclei_and_maps(whole):
+    page = (whole / "report.html").read_text()
+    assert "What else was found" in page
+    assert "figures/nuclei.png" in page
+    assert "figures/maps.png" in page
+    assert (whole / "figures" / "maps.png").is_file()
 
 
 def test_an_unknown_segmenter_is_refused_before_anything_is_written(vendor, tmp_path):

@@ -128,9 +128,9 @@ def run_section(
         job.do("section", {}, lambda to: stages.section_stage(to, here, prepared, features))
         if labels is not None:
             record["scores"] = stages.score(here, prepared, labels, config.seed)
-        job.do("report", record, lambda to: stages.report_stage(to, here, prepared, features, record))
         if config.maps:
             _map(job, prepared, config)
+        job.do("report", record, lambda to: stages.report_stage(to, here, prepared, features, record))
         draft.publish(record)
     name, n_spots = prepared.section.name, prepared.section.spots.n_obs
     return Outcome(name, "done", "", out, n_spots, found.facts["n_domains"], record.get("scores"))

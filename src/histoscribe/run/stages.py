@@ -4,7 +4,7 @@
 an earlier one, so that a stage taken over from an older result serves as well as one just done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from histoscribe.domains import DOMAINS
 from histoscribe.domains.metrics import score_domains
 from histoscribe.encoders import Encoder, embed
 from histoscribe.report import ReportContents, write_report
+from histoscribe.report.plate import Plate
 from histoscribe.run.blocks import chosen_method, feature_blocks, spot_graph
 from histoscribe.run.config import RunConfig
 from histoscribe.run.nuclei import nuclei_plate, read_nuclei_element
@@ -130,10 +131,23 @@ def report_stage(folder: Path, done: Path, prepared: Prepared, embedding: NDArra
             scores=scores,
             record=record,
             notes=prepared.notes,
-            figures=(nuclei_plate(done / NUCLEI),) if (done / NUCLEI).is_dir() else (),
+            figures=tuple(_further_plates(done)),
         ),
     )
     return {"scores": scores} if scores else {}
+
+
+def _further_plates(done: Path) -> Iterator[Plate]:
+    if (done / NUCLEI).is_dir():
+        yield nuclei_plate(done / NUCLEI)
+    if (done / MAPS).is_dir():
+        yield Plate(
+            "maps",
+            "Maps finer than the spots",
+            f"Expression between the spots, one colour a gene. Each gene beside its spots: {MAPS}/report.html.",
+            "Composite of the mapped genes over the dimmed picture.",
+            (done / MAPS / "figures" / "composite.png").read_bytes(),
+        )
 
 
 def score(done: Path, prepared: Prepared, labels: pd.Series, seed: int) -> Facts:
