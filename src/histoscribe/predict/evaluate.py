@@ -121,7 +121,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
     # sums over threads differ in the last digit with their number; a rounding must not decide a score
     with threadpool_limits(limits=1):
         training = prepare_training(train, settings.make_target(), ledger, seed=settings.seed)
-        truth = {one.name: training.target.transform(one.require_measured()) for one in test}
+        side = _TestSide.of(test, training.target, seed=settings.seed)
         unseen, predicted = _predict_members(training, test, ledger, settings)
         members = [name for name in settings.heads if name not in BASELINES]
         notes: dict[str, Any] = {}
@@ -129,17 +129,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
             unseen[MEMBERS_MEAN], predicted[MEMBERS_MEAN] = members_mean(members, unseen, predicted)
             notes = _stacked(members, unseen, predicted, training=training, ledger=ledger)
         heads: dict[str, Any] = {}
-        arrays: Predicted = {f"{name}/measured": Y for name, Y in truth.items()}
-        for one in test:
-            depth = one.depth()
-            arrays |= {f"{one.name}/spots/xy_um": one.xy_um} | (
-                {} if depth is None else {f"{one.name}/spots/depth": depth}
-            )
-        side = _TestSide(
-            test,
-            truth,
-            {one.name: noise_ceiling(training.target, one.require_measured(), seed=settings.seed) for one in test},
-        )
+        arrays = side.arrays()
         for name in predicted:
             heads[name], intervals = _judge(name, training, unseen[name], predicted[name], side, settings)
             arrays |= {f"{section}/{name}": P for section, P in predicted[name].items()}
@@ -205,6 +195,25 @@ class _TestSide:
     sections: Sequence[Observed]
     truth: Predicted
     ceilings: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, sections: Sequence[Observed], target: Target, *, seed: int) -> "_TestSide":
+        """Measure the sections by a fitted target."""
+        return cls(
+            sections,
+            {one.name: target.transform(one.require_measured()) for one in sections},
+            {one.name: noise_ceiling(target, one.require_measured(), seed=seed) for one in sections},
+        )
+
+    def arrays(self) -> Predicted:
+        """Return what a reader of the scores needs beside the predictions: measurements, places, depths."""
+        arrays: Predicted = {f"{name}/measured": Y for name, Y in self.truth.items()}
+        for one in self.sections:
+            arrays[f"{one.name}/spots/xy_um"] = one.xy_um
+            depth = one.depth()
+            if depth is not None:
+                arrays[f"{one.name}/spots/depth"] = depth
+        return arrays
 
 
 def _predict_members(
