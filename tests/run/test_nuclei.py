@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image
 
 from histoscribe.cli import main
+from histoscribe.cli.app import INCOMPLETE
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.nuclei.spots import SPOT_COLUMNS
 from histoscribe.phantom import make_phantom, write_spaceranger
@@ -99,3 +100,16 @@ def test_the_verb_prints_how_many(png, tmp_path, capsys):
         main(["nuclei", str(png), "--out", str(tmp_path / "r"), "--mpp", "0.5", "--quiet"])
     assert end.value.code == 0
     assert "nuclei, median area" in capsys.readouterr().out
+
+
+def test_a_refused_section_of_a_sheet_holds_up_no_other(tmp_path, capsys):
+    write_spaceranger(make_phantom(3, size_um=700, n_domains=3, n_genes=40), tmp_path / "good")
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("section,path\nA,missing/outs\nB,good/outs\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["nuclei", str(sheet), "--out", str(tmp_path / "r")])
+    assert ended.value.code == INCOMPLETE
+    assert "A: refused" in capsys.readouterr().out
+    summary = pd.read_csv(tmp_path / "r" / "summary.csv").set_index("section")
+    assert summary["nuclei"].isna()["A"]
+    assert summary.loc["B", "nuclei"] == len(pd.read_parquet(tmp_path / "r" / "B" / "nuclei.parquet")) > 0

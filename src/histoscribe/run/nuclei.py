@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from histoscribe.errors import ConfigError, InputError
+from histoscribe.errors import ConfigError, HistoscribeError, InputError
 from histoscribe.io import read
 from histoscribe.io.preflight import preflight
+from histoscribe.io.reading import Request
 from histoscribe.nuclei import SEGMENTERS, Segmenter
 from histoscribe.nuclei.engine import LABELS, Progress, find_nuclei
 from histoscribe.nuclei.export import ELEMENT, labels_element, nuclei_counts, write_geojson, write_labels_tiff
@@ -22,7 +23,7 @@ from histoscribe.report.plate import Plate
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint, input_record, versions
 from histoscribe.run.prepared import Prepared
-from histoscribe.run.requests import requests_of
+from histoscribe.run.requests import is_sheet, requests_of
 from histoscribe.section import Section, pitch_px
 from histoscribe.slide.image import SlideImage
 from histoscribe.slide.open import IMAGE_SUFFIXES, open_image
@@ -32,7 +33,7 @@ from histoscribe.store.result import writing_result
 from histoscribe.store.seal import seal
 
 NONE = "none"
-PYRAMID, SPOTS, FIGURE = "nuclei.zarr", "nuclei_spots.csv", "figures/nuclei.png"
+PYRAMID, SPOTS, FIGURE, SUMMARY = "nuclei.zarr", "nuclei_spots.csv", "figures/nuclei.png", "summary.csv"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,14 +45,17 @@ class FoundNuclei:
     name
         Of the section, or of the picture's file.
     folder
-        Where the result lies.
+        Where the result lies, or would lie.
     facts
-        Their number, median area and median distance to the nearest.
+        Their number, median area and median distance to the nearest; empty where the section was refused.
+    reason
+        Why it was refused; empty where it was not.
     """
 
     name: str
     folder: Path
     facts: dict[str, Any]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +88,7 @@ def nuclei(
     path
         A picture (TIFF, SVS, PNG, JPEG, ...), a vendor folder, or samplesheet.csv.
     out
-        Folder of the result; several sections get one folder each in it.
+        Folder of the result; several sections get one folder each in it, and summary.csv.
     segmenter
         Method: "classical" needs no weights; "stardist" runs the published H&E model without TensorFlow.
     mpp
@@ -96,7 +100,8 @@ def nuclei(
 
     Returns
     -------
-    What was found, one entry per section.
+    What was found, one entry per section. A section of a sheet that is refused holds up no other and says why in its
+    entry; a single one raises instead.
 
     Raises
     ------
@@ -108,13 +113,26 @@ def nuclei(
     method = build_segmenter(segmenter, model=None if model is None else Path(model))
     if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir():
         return [_write(_picture(path, mpp), out, method, listen)]
-    requests = requests_of(path)
-    single = len(requests) == 1 and path.suffix.lower() != ".csv"
-    made = []
-    for request in requests:
-        job = _section(replace(request, mpp=mpp) if mpp is not None else request)
-        made.append(_write(job, out if single else out / job.name, method, listen))
+    requests = [replace(one, mpp=mpp) if mpp is not None else one for one in requests_of(path)]
+    if len(requests) == 1 and not is_sheet(path):
+        return [_write(_section(requests[0]), out, method, listen)]
+    with writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+    made = [_attempt(request, out, method, listen) for request in requests]
+    with writing_to(out):
+        rows = [{"section": one.name, "reason": one.reason, **one.facts} for one in made]
+        pd.DataFrame(rows).to_csv(out / SUMMARY, index=False, lineterminator="\n")
     return made
+
+
+def _attempt(request: Request, out: Path, segmenter: Segmenter, listen: Listener) -> FoundNuclei:
+    """Find the nuclei of one section of a sheet; what it is refused for becomes its entry."""
+    name = request.section or (request.path.name if request.path else "section")
+    try:
+        return _write(_section(request), out / name, segmenter, listen)
+    except HistoscribeError as error:
+        listen({"event": "refused", "section": name, "reason": str(error)})
+        return FoundNuclei(name, out / name, {}, str(error))
 
 
 def build_segmenter(name: str, *, model: Path | None = None) -> Segmenter:
@@ -198,7 +216,7 @@ def _picture(path: Path, mpp: float | None) -> _Job:
     return _Job(path.stem, image, tissue_mask(image), None, inputs)
 
 
-def _section(request: Any) -> _Job:
+def _section(request: Request) -> _Job:
     reading = read(request)
     section = reading.section
     image = section.require_image()
