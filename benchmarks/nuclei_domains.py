@@ -61,7 +61,8 @@ def main() -> None:
                 print(
                     f"{name}_{nuclei}_chosen {domains.nunique()} domains (highest stability from three up {best:.2f})"
                 )
-        given = {one: run(sheet, folder / f"{one}4", nuclei=one, n_domains=4) for one in ("none", "classical")}
+        # into the same folders: embedding and nuclei are taken over
+        given = {one: run(sheet, folder / one, nuclei=one, n_domains=4) for one in ("none", "classical")}
         for name in SECTIONS:
             without, with_nuclei = given["none"][name], given["classical"][name]
             alike.append(adjusted_rand_score(without, with_nuclei))

@@ -4,12 +4,16 @@
 2. Local contrast: where a pixel stands between the mean of the background (0) and that of the nuclei (1) within some
    tens of microns; both means lean on the slide's where one of them is hardly seen. Half-way is the local threshold of
    Ridler & Calvard 1978.
+   Small pits within nuclei are filled: a vesicular nucleus is a dark rim around a pale middle.
 3. Seeds: the regions above each of a ladder of contrasts form a tree (regions above a higher step lie in those above a
-   lower one). A region is nucleus-like if it fills the ellipse of its own second moments and has a nucleus' area; the
-   tree is cut where regions are more nucleus-like than what they split into (as maximally stable regions are chosen:
-   Arteta et al., MICCAI 2012). So a clump falls apart at the step where its parts show, and a nucleus with coarse
-   chromatin does not.
-4. Watershed from the seeds down to the local threshold.
+   lower one). A region is nucleus-like if it fills the ellipse of its own second moments, has a nucleus' area and a
+   steep border; pixels deep inside a patch stand a little higher, so that a waist parts as a paler line does. The tree
+   is cut where regions are more nucleus-like than what they split into (as extremal regions are chosen: Arteta et al.,
+   MICCAI 2012, with a score from physical sizes in place of a learned one). So a clump falls apart at the step where
+   its parts show, and a nucleus with coarse chromatin does not.
+4. Watershed from the seeds down to each nucleus' own threshold, a fixed share of its own contrast: the border of a pale
+   nucleus is sought at a paler level than that of a dark one.
+5. What came out is kept if it is nucleus-like and dark enough.
 
 All lengths are microns. Only the stains and the levels of both classes are measured, once per slide.
 """
@@ -23,6 +27,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from histoscribe.nuclei.haematoxylin import haematoxylin, stain_vectors
+from histoscribe.nuclei.regions import edges, likeness, slope_of, without_pits
 from histoscribe.nuclei.seeds import seeds_of
 from histoscribe.nuclei.segmenter import RGB, Instances, Labels, checked_picture
 
@@ -33,14 +38,18 @@ _SMOOTHING_UM = 0.5
 _SURROUND_UM = 16.0  # standard deviation of the window of local means
 _POOL_PX = 8  # local means are taken on a grid this much coarser; divides ALIGN_PX
 _PRIOR_AREA = 0.05  # how much of the window's area the slide's own means count as
-_THRESHOLD = 0.45  # local contrast of a nucleus' border
 _LEAST_CONTRAST_OD = 0.05  # of nuclei over background; less is noise
-_LEAST_MEAN = 0.6  # local contrast of a nucleus as a whole; paler regions are cytoplasm
-_GROWTH_UM = 1.5  # from a seed to the border of its nucleus; what is reached farther off is cytoplasm
-_OPENING_UM = 0.75
+_PIT_STEPS = (0.4, 0.6)
+_PIT_UM2 = 30.0  # the middle of a vesicular nucleus is smaller, the lumen of a gland larger
+_STEEP_PER_UM = 0.8  # contrast per micron: a sharp edge from 0 to 1, smoothed over half a micron
+_BORDER = 0.4  # local contrast of a nucleus' border, as a share of the nucleus' own
+_FAINTEST_BORDER = 0.2
+_GROWTH_UM = 2.0  # from a seed to the border of its nucleus; what is reached farther off is cytoplasm
+_OPENING_UM = 0.5
+_LEAST_LIKENESS = 0.2  # times mean contrast
 _SMALLEST_UM2 = 7.0  # a circle of 3 um
 _REACH_UM = 80.0  # of the local means, three standard deviations and a square, and of a large nucleus and its neighbour
-_CONTRAST_STEPS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.05, 1.2, 1.5)
+_CONTRAST_STEPS = (0.3, 0.45, 0.6, 0.75, 0.9, 1.05, 1.2, 1.35, 1.5, 1.65, 1.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +99,13 @@ class ClassicalSegmenter:
             return empty
         stain = self._stain(rgb, self._vectors)
         contrast = local_contrast(stain, self._levels, mpp=self.mpp)
-        seeds = seeds_of(contrast, steps=_CONTRAST_STEPS, mpp=self.mpp)
+        contrast = without_pits(contrast, _PIT_STEPS, largest_px=_PIT_UM2 / self.mpp**2)
+        slope = slope_of(contrast, steepest=_STEEP_PER_UM, mpp=self.mpp)
+        seeds = seeds_of(contrast, slope, steps=_CONTRAST_STEPS, mpp=self.mpp)
         if not seeds.any():
             return empty
-        return Instances(_grown(seeds, contrast, mpp=self.mpp))
+        grown = _grown(seeds, contrast, mpp=self.mpp)
+        return Instances(_nuclei_among(grown, contrast, slope, mpp=self.mpp))
 
     def record(self) -> dict[str, Any]:
         """Return settings and measurements; see `Segmenter`."""
@@ -136,20 +148,34 @@ def _levels(stains: Sequence[Float]) -> Levels | None:
 
 
 def _grown(seeds: Labels, contrast: Float, *, mpp: float) -> Labels:
-    """Grow seeds to the local threshold, not far; cut off threads, drop specks and the pale; number what is left."""
+    """Grow seeds, not far, to the threshold of each, and cut off threads."""
     from skimage.segmentation import watershed
 
     near = dilated(seeds > 0, _GROWTH_UM / mpp)
-    mask = ((contrast > _THRESHOLD) & near) | (seeds > 0)
-    grown = watershed(-contrast, seeds, mask=mask)
+    rim = edges(seeds) & (seeds > 0)  # what is inside a seed takes no part, and need not wait in the queue
+    zone = (contrast > _FAINTEST_BORDER) & near & (seeds == 0)
+    grown: Labels = np.where(rim | (seeds == 0), watershed(-contrast, seeds * rim, mask=zone | rim), seeds)
+    threshold = np.maximum(_BORDER * _means(seeds, contrast), _FAINTEST_BORDER).astype(np.float32)
+    grown *= contrast > threshold[grown]
     opening_px = _OPENING_UM / mpp
     grown *= dilated(~dilated(grown == 0, opening_px), opening_px)
-    place = np.flatnonzero(grown)
-    name = grown.ravel()[place]
-    total = np.bincount(name, contrast.ravel()[place])
-    pale = total < _LEAST_MEAN * np.bincount(name)
-    grown[pale[grown]] = 0
-    return numbered(grown, smallest_px=_SMALLEST_UM2 / mpp**2)
+    return grown
+
+
+def _nuclei_among(regions: Labels, contrast: Float, slope: Float, *, mpp: float) -> Labels:
+    """Keep the regions that are nucleus-like and dark, numbered from 1."""
+    place = np.flatnonzero(regions)
+    like = likeness(regions.ravel()[place], place, edge=edges(regions), slope=slope, mpp=mpp)
+    kept = like * np.clip(_means(regions, contrast)[: len(like)], 0, 1) > _LEAST_LIKENESS
+    return numbered(regions * kept[regions], smallest_px=_SMALLEST_UM2 / mpp**2)
+
+
+def _means(regions: Labels, picture: Float) -> NDArray[np.float64]:
+    """Mean of the picture in each region, (n + 1,); 0 for the background."""
+    place = np.flatnonzero(regions)
+    name = regions.ravel()[place]
+    means: NDArray[np.float64] = np.bincount(name, picture.ravel()[place]) / np.maximum(np.bincount(name), 1)
+    return means
 
 
 def numbered(labels: Labels, *, smallest_px: float) -> Labels:
