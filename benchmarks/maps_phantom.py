@@ -1,7 +1,9 @@
-"""Maps of a phantom whose expression is known everywhere: pseudo-Visium spots in, 16 um out.
+"""Maps of a phantom whose expression is known everywhere: pseudo-Visium spots 100 um apart in, bins of 16 um out.
 
-Scored on counts drawn in 16 um bins (ln(1 + counts per 10,000), genes that the picture shows), beside the ceiling that
-sampling noise sets there, and on the truth itself. Genes that nothing in the picture shows must not be sharpened.
+The whole map is scored, between the spots as under them, bin by bin on tissue, twice: against counts drawn in the bins
+beside the ceiling that their sampling noise sets, and against the true expression itself, where the ceiling is 1. The
+truth scored as if it were a map says how much of the thinning ceiling any map could reach, and so how far above the
+best baseline. Baselines get the same spots. Genes that nothing in the picture shows must not be sharpened.
 """
 
 import argparse
@@ -18,34 +20,76 @@ from histoscribe.io.reading import Request
 from histoscribe.maps import baselines, metrics
 from histoscribe.maps.problem import counted
 from histoscribe.maps.read import Maps
-from histoscribe.maps.store import read_map
+from histoscribe.maps.scores import Places, scored, spot_colours, summary
 from histoscribe.phantom import Phantom, make_phantom, write_spaceranger
-from histoscribe.run.maps import FEATURES, MapSettings, build_map_encoder, features_stage, maps_stage
+from histoscribe.run.map_scores import add_sum_errors
+from histoscribe.run.map_settings import MapSettings, build_map_encoder
+from histoscribe.run.map_stages import FEATURES, features_stage, learnt_map
+from histoscribe.section import Section
 from histoscribe.slide.tissue import tissue_mask
 
-BIN_UM = 16
 CARD = Path(__file__).parent / "cards" / "resnet50v2_s3.toml"
+WITHOUT_PICTURE = ("nearest", "gaussian", "kriging")
 
 
-def fine_truth(phantom: Phantom) -> tuple[np.ndarray, np.ndarray, np.ndarray, sparse.csr_matrix]:
-    """Centres of the 16 um bins on tissue (b, 2), which bins, their expected share per 10,000, and drawn counts."""
-    layout = phantom.layout(BIN_UM)
-    kept = phantom.on_tissue(layout)
-    width, height = (int(side // BIN_UM) * BIN_UM for side in phantom.size_um)
-    fine = phantom.expression_map(0, 0, width, height, bin_um=BIN_UM)
-    expected = fine.factors.reshape(-1, fine.factors.shape[-1])[kept] @ fine.loadings  # (b, g)
-    kept_in_tissue = expected.sum(axis=1) > 0
-    index = np.flatnonzero(kept)[kept_in_tissue]
-    expected = expected[kept_in_tissue]
-    share = 1e4 * expected / expected.sum(axis=1, keepdims=True)
-    return layout.xy_um[index], index, share, phantom.bin_counts(BIN_UM)[index]
+class Truth:
+    """Bins on tissue: centres, which cells of the raster, expected shares per 10,000 and drawn counts."""
+
+    def __init__(self, phantom: Phantom, bin_um: int) -> None:
+        layout = phantom.layout(bin_um)
+        kept = phantom.on_tissue(layout)
+        columns, rows = (int(side // bin_um) for side in phantom.size_um)
+        fine = phantom.expression_map(0, 0, columns * bin_um, rows * bin_um, bin_um=bin_um)
+        expected = fine.factors.reshape(-1, fine.factors.shape[-1])[kept] @ fine.loadings  # (b, g)
+        full = expected.sum(axis=1) > 0
+        index = np.flatnonzero(kept)[full]
+        self.xy_um, self.shape, self.index = layout.xy_um[index], (rows, columns), index
+        self.per_10k = 1e4 * expected[full] / expected[full].sum(axis=1, keepdims=True)
+        self.drawn = sparse.csr_matrix(phantom.bin_counts(bin_um)[index], dtype=np.float64)
+
+    def places(self, bins: np.ndarray, genes: list[int], *, exact: bool) -> Places:
+        """Take some bins and genes: their true expression, or the counts drawn there."""
+        tissue = np.zeros(self.shape[0] * self.shape[1], bool)
+        tissue[self.index[bins]] = True
+        tissue = tissue.reshape(self.shape)
+        graph = metrics.grid_graph(tissue)
+        if exact:
+            return Places(np.log1p(self.per_10k[bins][:, genes]), graph, np.ones(len(genes)), tissue)
+        drawn = self.drawn[bins]
+        library = np.asarray(drawn.sum(axis=1)).ravel()
+        drawn = sparse.csr_matrix(drawn[:, genes])
+        ceiling = metrics.thinning_ceiling(drawn, library=library)
+        return Places(log_per_10k(drawn, library=library).toarray(), graph, ceiling, tissue)
 
 
-def graph_of(phantom: Phantom, index: np.ndarray) -> sparse.csr_matrix:
-    columns, rows = (int(side // BIN_UM) for side in phantom.size_um)
-    tissue = np.zeros(rows * columns, bool)
-    tissue[index] = True
-    return metrics.grid_graph(tissue.reshape(rows, columns))
+def map_of(section: Section, settings: MapSettings, folder: Path) -> Maps:
+    encoder, mask = build_map_encoder(settings), tissue_mask(section.require_image())
+    features_stage(folder, section, mask, settings, encoder=encoder)
+    return Maps(learnt_map(section, mask, settings, encoder=encoder, features=folder / FEATURES))
+
+
+def predictions(section: Section, maps: Maps, xy_um: np.ndarray, place: np.ndarray) -> dict[str, np.ndarray]:
+    counts, library = counted(section)
+    order = [list(section.spots.var_names).index(gene) for gene in maps.genes]
+    values = log_per_10k(counts[:, order], library=library).toarray().astype(np.float64)
+    pitch, spots, size = maps.stored.pitch_um, section.xy_um, maps.stored.diameter_um
+    under = spot_colours(section.require_image(), section.xy_px, diameter_um=size)
+    here = spot_colours(section.require_image(), xy_um / section.mpp, diameter_um=size)
+    return {
+        "map": np.log1p(maps.stored.factors.per_10k(rows=place)),
+        "map_balanced": maps.to_anndata(maps.genes, unit="log").X[place],
+        "nearest": baselines.nearest_spot(spots, values, xy_um),
+        "gaussian": baselines.gaussian_smoothing(spots, values, xy_um, pitch_um=pitch),
+        "kriging": baselines.kriging(spots, values, xy_um, pitch_um=pitch),
+        "ridge_colour": baselines.ridge(under, values, here),
+    }
+
+
+def told(prefix: str, rows: list[dict], names: tuple[str, ...]) -> None:
+    for row in rows:
+        for name in names:
+            if row.get(name) is not None:
+                print(f"{prefix}_{row['method']}_{name} {row[name]:.4f} {'times' if name == 'moran_ratio' else 'r'}")
 
 
 def main() -> None:
@@ -54,6 +98,7 @@ def main() -> None:
     parser.add_argument("--size", type=float, default=3200.0)
     parser.add_argument("--encoder", default=str(CARD))
     parser.add_argument("--genes", type=int, default=300)
+    parser.add_argument("--um", type=int, default=16)
     given = parser.parse_args()
     spots_of = make_phantom(given.seed, size_um=given.size, n_genes=given.genes)
     bins_of = make_phantom(given.seed, kind="visium_hd", size_um=given.size, n_genes=given.genes)
@@ -61,62 +106,53 @@ def main() -> None:
         folder = Path(name)
         write_spaceranger(spots_of, folder / "section")
         section = read(Request(path=folder / "section")).section
-        settings = MapSettings(genes="all", um=float(BIN_UM), encoder=given.encoder)
-        (folder / "maps").mkdir()
-        encoder, mask = build_map_encoder(settings), tissue_mask(section.require_image())
-        features_stage(folder, section, mask, settings, encoder=encoder)
-        maps_stage(folder / "maps", section, mask, settings, encoder=encoder, features=folder / FEATURES)
-        score(spots_of, bins_of, section, Maps(read_map(folder / "maps")))
+        settings = MapSettings(genes="all", um=float(given.um), encoder=given.encoder)
+        score(spots_of, Truth(bins_of, given.um), section, map_of(section, settings, folder))
 
 
-def score(spots_of: Phantom, bins_of: Phantom, section, maps: Maps) -> None:
-    xy_um, index, share, drawn = fine_truth(bins_of)
-    graph, var = graph_of(bins_of, index), spots_of.programmes.var.loc[list(maps.genes)]
-    order = [list(spots_of.programmes.var.index).index(gene) for gene in maps.genes]
-    share, drawn = share[:, order], drawn[:, order]
-    measured = log_per_10k(drawn).toarray()
-    truth = np.log1p(share)
-    ceiling = metrics.thinning_ceiling(sparse.csr_matrix(drawn, dtype=np.float64))
-    flat = (np.floor(xy_um[:, 1] / BIN_UM) * maps.grid.columns + np.floor(xy_um[:, 0] / BIN_UM)).astype(int)
-    place = np.searchsorted(maps.stored.cells, flat)
-    place = np.minimum(place, len(maps.stored.cells) - 1)
-    known = maps.stored.cells[place] == flat
-    print(f"bins_mapped {known.mean():.4f} share")
-    xy_um, measured, truth, place = xy_um[known], measured[known], truth[known], place[known]
-    graph = graph[known][:, known]
-    expected = np.log1p(maps.stored.factors.per_10k(rows=place))
-    balanced = np.column_stack([maps.to_anndata([g], unit="log").X[place, 0] for g in maps.genes])
-    counts, library = counted(section)
-    values = log_per_10k(counts[:, [list(section.spots.var_names).index(g) for g in maps.genes]], library=library)
-    values = values.toarray().astype(np.float64)
-    pitch = maps.stored.pitch_um
-    found = {
-        "dense": expected,
-        "dense_balanced": balanced,
-        "nearest": baselines.nearest_spot(section.xy_um, values, xy_um),
-        "gaussian": baselines.gaussian_smoothing(section.xy_um, values, xy_um, pitch_um=pitch),
-        "kriging": baselines.kriging(section.xy_um, values, xy_um, pitch_um=pitch),
+def score(phantom: Phantom, truth: Truth, section: Section, maps: Maps) -> None:
+    told("left_out_spots", summary(maps.scores)[:5], ("pearson", "pearson_raw", "spearman", "moran_ratio", "coverage"))
+    sums = add_sum_errors(maps.scores, maps, maps.genes[:40])["spot_sum_error"].max()
+    print(f"spot_sum_error {sums:.2e} share")
+    um = maps.grid.um
+    flat = (np.floor(truth.xy_um[:, 1] / um) * maps.grid.columns + np.floor(truth.xy_um[:, 0] / um)).astype(int)
+    place = np.minimum(np.searchsorted(maps.stored.cells, flat), len(maps.stored.cells) - 1)
+    known = np.flatnonzero(maps.stored.cells[place] == flat)
+    print(f"bins_mapped {len(known) / len(flat):.4f} share")
+    found = predictions(section, maps, truth.xy_um[known], place[known])
+    var = phantom.programmes.var.loc[list(maps.genes)]
+    order = [list(phantom.programmes.var.index).index(gene) for gene in maps.genes]
+    sets = {
+        "all": (var["family"] != "constant").to_numpy(),
+        "hidden": (var["family"] == "hidden").to_numpy(),
+        "cell_type": (var["family"] == "cell_type").to_numpy(),
+        "shown": var["from_image"].to_numpy(),
     }
-    shown = var["from_image"].to_numpy()
-    hidden = (var["family"] == "hidden").to_numpy()
-    means = {}
-    for name, prediction in found.items():
-        noisy, clean = metrics.pearson(measured, prediction), metrics.pearson(truth, prediction)
-        moran = metrics.moran_ratio(truth, prediction, graph)
-        means[name] = np.nanmean(noisy[shown])
-        print(f"{name}_pearson_measured {means[name]:.4f} r")
-        print(f"{name}_pearson_truth {np.nanmean(clean[shown]):.4f} r")
-        print(f"{name}_hidden_truth {np.nanmean(clean[hidden]):.4f} r")
-        print(f"{name}_moran_shown {np.nanmedian(moran[shown]):.3f} times")
-        print(f"{name}_moran_hidden {np.nanmedian(moran[hidden]):.3f} times")
-    top = float(np.nanmean(ceiling[shown]))
-    attainable = float(np.nanmean(metrics.pearson(measured, truth)[shown]))
-    print(f"ceiling_thinning {top:.4f} r")
-    print(f"ceiling_truth_itself {attainable:.4f} r")
-    print(f"dense_of_truth_itself {means['dense'] / attainable:.3f} share")
-    print(f"dense_of_ceiling {means['dense'] / top:.3f} share")
-    best = max(means[name] for name in ("nearest", "gaussian", "kriging"))
-    print(f"dense_over_best_baseline {means['dense'] / best:.3f} times")
+    for label, chosen in sets.items():
+        genes = [order[k] for k in np.flatnonzero(chosen)]
+        told_of_set(label, truth, known, genes, {name: values[:, chosen] for name, values in found.items()})
+
+
+def told_of_set(label: str, truth: Truth, known: np.ndarray, genes: list[int], found: dict[str, np.ndarray]) -> None:
+    abundance = np.asarray(truth.drawn[:, genes].mean(axis=0)).ravel()
+    exact, drawn = (truth.places(known, genes, exact=way) for way in (True, False))
+    itself = {"truth_itself": np.log1p(truth.per_10k[known][:, genes])}
+    names = ("pearson", "pearson_raw", "spearman", "ssim", "moran_ratio")
+    true_rows = summary(scored(exact, found, abundance=abundance))
+    rows = summary(scored(drawn, itself | found, abundance=abundance))
+    for way, table in (("true", true_rows), ("drawn", rows)):
+        told(f"{label}_{way}", [row for row in table if row["stratum"] == 0], names)
+        for row in table:
+            if row["stratum"] and row["method"] in ("map", "kriging"):
+                print(f"{label}_{way}_stratum{row['stratum']}_{row['method']}_pearson {row['pearson']:.4f} r")
+    for way, table in (("true", true_rows), ("drawn", rows)):
+        pearson = {row["method"]: row["pearson"] for row in table if row["stratum"] == 0}
+        best = max(pearson[name] for name in WITHOUT_PICTURE)
+        ceiling = next(row["ceiling"] for row in table if row["stratum"] == 0)
+        print(f"{label}_{way}_ceiling {ceiling:.4f} r")
+        print(f"{label}_{way}_map_of_ceiling {pearson['map'] / ceiling:.3f} share")
+        print(f"{label}_{way}_most_over_best_baseline {pearson.get('truth_itself', 1.0) / best:.3f} times")
+        print(f"{label}_{way}_map_over_best_baseline {pearson['map'] / best:.3f} times")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from histoscribe.errors import ConfigError, InputError
-from histoscribe.maps import MAPPERS
-from histoscribe.maps.autoencoder import AutoencoderMapper, network_of, read_state, write_state
+from histoscribe.errors import ConfigError, InputError, ResultError
+from histoscribe.maps import MAPPERS, autoencoder_train
+from histoscribe.maps.autoencoder import AutoencoderMapper
+from histoscribe.maps.autoencoder_state import network_of, read_state
 from histoscribe.maps.autoencoder_train import steady
 from histoscribe.maps.footprint import footprint_operator
 from histoscribe.maps.grid import make_grid
@@ -17,13 +18,8 @@ QUICK = {"rank": 6, "members": 1, "pretrain_steps": 12, "steps": 25, "field_step
 
 
 @pytest.fixture(scope="module")
-def mapper():
-    return AutoencoderMapper(**QUICK)
-
-
-@pytest.fixture(scope="module")
-def learnt(problem, mapper):
-    return mapper.fit(problem)
+def learnt(problem):
+    return AutoencoderMapper(**QUICK).fit(problem)
 
 
 def small(problem, *, side: int = 40, mpp: float = 8.0) -> MapProblem:
@@ -98,15 +94,50 @@ def test_the_problem_is_left_as_it_was(problem):
     assert np.array_equal(held.footprint.toarray(), before)
 
 
-def test_the_network_is_restored_from_plain_arrays(mapper, learnt, tmp_path):
-    assert learnt is not None
-    write_state(tmp_path / "state.safetensors", mapper.state_)
-    state = read_state(tmp_path / "state.safetensors")
+@pytest.fixture
+def kept(problem, tmp_path):
+    AutoencoderMapper(**QUICK | {"members": 2, "steps": 5}, keep=tmp_path).train(small(problem))
+    return tmp_path
+
+
+def test_the_network_is_restored_from_plain_arrays(kept):
+    networks = [network_of(read_state(kept / f"member_{k}.safetensors")) for k in (0, 0, 1)]
     window = torch.rand(1, 3, 64, 64)
-    both = [network_of(held)(window).latent.detach().numpy() for held in (mapper.state_, state)]
-    assert np.array_equal(*both)
-    with pytest.raises(ConfigError, match="no such member"):
-        network_of(state, member=7)
+    latent = [network(window).latent.detach().numpy() for network in networks]
+    assert np.array_equal(latent[0], latent[1])
+    assert not np.array_equal(latent[0], latent[2])
+
+
+def test_an_interrupted_training_goes_on_and_ends_the_same(problem, kept, monkeypatch):
+    options = QUICK | {"members": 2, "steps": 5}
+    whole = AutoencoderMapper(**options).fit(small(problem))
+    (kept / "member_1.json").unlink()
+    begun = []
+    monkeypatch.setattr(autoencoder_train, "pretrain", None)
+    train = autoencoder_train.train
+    monkeypatch.setattr(autoencoder_train, "train", lambda *a, **k: begun.append(1) or train(*a, **k))
+    resumed = AutoencoderMapper(**options, keep=kept).fit(small(problem))
+    assert begun == [1]
+    assert np.array_equal(whole.factors, resumed.factors)
+    assert whole.evidence == resumed.evidence
+
+
+def test_a_damaged_file_of_weights_is_refused(kept):
+    path = kept / "member_0.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ResultError, match="unreadable"):
+        read_state(path)
+
+
+def test_a_state_without_a_network_is_refused():
+    with pytest.raises(ConfigError, match="holds no network"):
+        network_of({})
+
+
+def test_left_out_spots_have_values_and_all_others_have_none(problem, learnt):
+    held = learnt.held
+    assert set(held.fold) == {-1, 0}
+    assert (np.isfinite(held.values).all(axis=1) == (held.fold >= 0)).all()
 
 
 @pytest.mark.parametrize("side", [5, 12])
@@ -158,9 +189,9 @@ def test_options_that_cannot_be_are_refused(options):
         AutoencoderMapper(**options)
 
 
-def test_an_unknown_device_is_refused(problem):
+def test_an_unknown_device_is_refused_at_once():
     with pytest.raises(ConfigError, match="not there"):
-        AutoencoderMapper(**QUICK, device="abacus").fit(problem)
+        AutoencoderMapper(**QUICK, device="abacus")
 
 
 def test_torch_is_left_as_it_was():

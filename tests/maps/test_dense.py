@@ -43,13 +43,13 @@ def test_expected_values_are_never_negative(fitted):
 
 
 def test_the_transferred_map_of_the_same_picture_resembles_the_map(problem, fitted):
-    seen = surroundings(problem.grid, problem.cells, problem.features)
+    seen = surroundings(problem.grid, problem.cells, problem.features, spot_um=55.0)
     other = transferred(seen, fitted.transfer)
     assert np.corrcoef(other[:, 0], fitted.factors[:, 0])[0, 1] > 0.5
 
 
 def test_a_transfer_to_other_features_is_refused(problem, fitted):
-    seen = surroundings(problem.grid, problem.cells, problem.features[:, :5])
+    seen = surroundings(problem.grid, problem.cells, problem.features[:, :5], spot_um=55.0)
     with pytest.raises(InputError, match="not those that the model learnt from"):
         transferred(seen, fitted.transfer)
 

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from histoscribe.errors import ConfigError, InputError, ResultError
 from histoscribe.maps.read import read_maps
 from histoscribe.run.map_slide import map_slide
 from histoscribe.run.maps import MapSettings, map_section
+from histoscribe.store.manifest import read_manifest
 from histoscribe.store.result import verify_result
 
-PLAIN = MapSettings(encoder="none")
+PLAIN = MapSettings(encoder="none", um=16.0)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def test_the_same_again_is_taken_over_with_the_same_bytes(vendor, mapped):
 
 
 def test_another_slide_is_mapped_with_the_model(vendor, mapped, tmp_path):
-    maps = map_slide(vendor, model=mapped, um=16.0, out=tmp_path / "other", settings=PLAIN)
+    maps = map_slide(vendor, model=mapped, out=tmp_path / "other", settings=PLAIN)
     assert maps.genes == read_maps(mapped).genes
     own = read_maps(mapped).gene(maps.genes[0], unit="log", balanced=False).to_numpy()
     found = maps.gene(maps.genes[0], unit="log").to_numpy()
@@ -62,7 +64,7 @@ def test_another_slide_is_mapped_with_the_model(vendor, mapped, tmp_path):
 
 def test_another_encoder_than_the_models_is_refused(vendor, mapped, tmp_path):
     with pytest.raises(ConfigError, match="cannot read the slide"):
-        map_slide(vendor, model=mapped, um=16.0, out=tmp_path / "o", settings=MapSettings(encoder="morphology"))
+        map_slide(vendor, model=mapped, out=tmp_path / "o", settings=MapSettings(encoder="morphology"))
 
 
 def test_an_absent_gene_is_refused_and_nothing_is_written(vendor, tmp_path):
@@ -80,38 +82,83 @@ def test_a_section_without_counts_is_refused(vendor, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_full_disk_leaves_nothing_half_written(vendor, tmp_path, monkeypatch):
-    from histoscribe.maps import store
-
+@pytest.mark.parametrize(
+    "writer",
+    ["histoscribe.maps.cells.arrays.create", "histoscribe.maps.store.arrays.write", "spatialdata.SpatialData.write"],
+)
+def test_a_full_disk_is_told_with_the_room_that_is_needed_and_the_older_maps_stay(
+    vendor, mapped, tmp_path, monkeypatch, writer
+):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store.arrays, "write", full)
-    with pytest.raises(ResultError, match="disk is full"):
-        map_section(vendor, genes="top:2", um=16.0, out=tmp_path / "out", settings=PLAIN)
-    with pytest.raises(ResultError):
-        read_maps(tmp_path / "out")
+    out = tmp_path / "out"
+    shutil.copytree(mapped, out)
+    before = read_manifest(out)["content_sha256"]
+    monkeypatch.setattr(writer, full)
+    with pytest.raises(ResultError, match=r"(?s)disk is full.*up to [\d,]+ MB.*MB left"):
+        map_section(vendor, genes="top:2", um=20.0, out=out, settings=PLAIN)
+    assert verify_result(out).ok
+    assert read_manifest(out)["content_sha256"] == before
+    assert len(read_maps(out).genes) == 3
 
 
-def test_the_command_line_makes_maps(vendor, tmp_path, capsys):
+def test_scores_stand_beside_those_of_baselines(mapped):
+    scores = read_maps(mapped).scores
+    methods = {"map", "nearest", "gaussian", "kriging", "ridge_colour"}
+    assert set(scores["method"]) == methods
+    assert set(scores["gene"]) == set(read_maps(mapped).genes)
+    own = scores[scores["method"] == "map"]
+    assert (own["spot_sum_error"] < 0.01).all()
+    assert own["coverage"].between(0.7, 1).all()
+    assert (scores["pearson"] <= 1).all()
+    assert "ssim" not in scores
+    page = (mapped / "report.html").read_text()
+    assert "kriging, no picture" in page
+    assert "Scores on left-out spots, by abundance" in page
+
+
+def test_the_command_line_trains_the_autoencoder_and_keeps_its_networks(vendor, tmp_path, capsys, monkeypatch):
     from histoscribe.cli import main
+    from histoscribe.maps import autoencoder
+    from histoscribe.maps.autoencoder_settings import AutoencoderSettings
 
-    arguments = [
-        "map",
-        str(vendor),
-        "--genes",
-        "top:1",
-        "--um",
-        "32",
-        "--encoder",
-        "none",
-        "--out",
-        str(tmp_path / "o"),
-    ]
+    @dataclass(frozen=True)
+    class Quick(AutoencoderSettings):
+        members: int = 1
+        pretrain_steps: int = 3
+        steps: int = 3
+        field_steps: int = 20
+        priors: tuple[float, ...] = (5e-4,)
+
+    monkeypatch.setattr(autoencoder, "AutoencoderSettings", Quick)
+    told = ["--genes", "top:1", "--um", "32", "--method", "autoencoder", "--device", "cpu"]
+    log = tmp_path / "log"
     with pytest.raises(SystemExit) as exit_:
-        main(arguments)
+        main(["map", str(vendor), *told, "--out", str(tmp_path / "o"), "--log-json", str(log)])
     assert exit_.value.code == 0
-    assert "1 genes" in capsys.readouterr().out
+    assert "left-out spots" in capsys.readouterr().out
+    assert (tmp_path / "o" / "training" / "member_0.safetensors").is_file()
+    assert read_maps(tmp_path / "o").stored.factors.latent.shape[1] == 64
+    assert '"progress"' in log.read_text()
+
+
+def test_visium_hd_is_mapped_from_spots_and_scored_in_its_bins(tmp_path):
+    from histoscribe.phantom import make_phantom, write_visium_hd
+
+    phantom = make_phantom(2, kind="visium_hd", size_um=960.0, mpp=1.0, n_genes=40, n_domains=2)
+    write_visium_hd(phantom, tmp_path / "hd")
+    maps = map_section(tmp_path / "hd", genes="top:3", um=32.0, out=tmp_path / "out", settings=PLAIN)
+    assert maps.stored.shape == "disc"
+    fine = maps.bin_scores
+    assert {"map", "map_balanced", "kriging"} <= set(fine["method"])
+    assert fine["ssim"].between(-1, 1).all()
+    assert (tmp_path / "out" / "bin_scores.csv").is_file()
+
+
+def test_a_sum_that_bins_cannot_have_is_refused():
+    with pytest.raises(ConfigError, match="multiple of 2"):
+        MapSettings(bins="7")
 
 
 def test_the_bins_of_visium_hd_become_spots_and_larger_bins(tmp_path):

@@ -9,6 +9,7 @@ from rich.markup import escape
 from histoscribe.cli.app import Show, app, documented_by, err, listener, say
 from histoscribe.run import map_slide as slide_module
 from histoscribe.run import maps as maps_module
+from histoscribe.run.map_scores import mean_pearson
 from histoscribe.run.maps import MapSettings
 
 
@@ -19,8 +20,12 @@ class How:
 
     encoder: str = "efficientnet_b0"
     """Name of an encoder or path of a card; "none" for colours and nuclei alone."""
-    mapper: str = "dense"
+    method: str = "dense"
     """Mapper: "dense" or "autoencoder"."""
+    device: str = "auto"
+    """Where networks compute: "auto", "cpu", "cuda" or "mps"."""
+    bins: str = "spots"
+    """What the 2 um bins of Visium HD are summed to: "spots" as Visium's, or the side of a larger bin in microns."""
     model: Path | None = None
     """Map a slide without counts with the maps in this folder, made of another section."""
     mpp: float | None = None
@@ -42,18 +47,21 @@ def map_genes(
 ) -> int:
     """Map the genes and print where the page lies and how well left-out spots were foretold."""
     how = how or How()
-    settings = MapSettings(encoder=how.encoder, mapper=how.mapper, seed=how.seed)
+    settings = MapSettings(
+        um=um, encoder=how.encoder, mapper=how.method, device=how.device, seed=how.seed, bins=how.bins
+    )
     with listener(show) as listen:
         if how.model is not None:
             made = slide_module.map_slide(
-                path, model=how.model, genes=genes, um=um, out=out, settings=settings, mpp=how.mpp, listen=listen
+                path, model=how.model, out=out, genes=genes, settings=settings, mpp=how.mpp, listen=listen
             )
         else:
             made = maps_module.map_section(path, genes=genes, um=um, out=out, settings=settings, listen=listen)
-    score = made.evidence.get("held_out_pearson_200")
     say(f"{made.stored.section}: {len(made.genes):,} genes on {made.grid.columns:,} x {made.grid.rows:,} cells")
-    if score is not None:
-        say(f"left-out spots   mean Pearson {score} over the 200 most abundant genes")
+    for title, table in (("left-out spots", made.scores), ("fine bins", made.bin_scores)):
+        if table is not None:
+            told = ", ".join(f"{method} {score:.3f}" for method, score in mean_pearson(table).items())
+            say(f"{title:<16} mean Pearson by gene: {told}")
     for warning in made.evidence.get("warnings", []):
         err.print(f"[yellow]warning[/yellow] {escape(warning)}")
     say(f"report           {out / 'report.html'}")

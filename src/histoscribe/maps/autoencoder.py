@@ -5,7 +5,6 @@ channels that cannot be negative, tissue only, smooth where nothing was measured
 out. Where nothing in the picture tells, a smooth field over space does.
 """
 
-from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -22,16 +21,14 @@ from histoscribe.maps.autoencoder_programmes import answers, check_counts, find_
 from histoscribe.maps.autoencoder_settings import AutoencoderSettings
 from histoscribe.maps.hide import random_folds
 from histoscribe.maps.interval import held_out_interval
-from histoscribe.maps.mapper import FactorMap, MapProblem, Progress
+from histoscribe.maps.mapper import FactorMap, HeldOut, MapProblem, Progress
 from histoscribe.maps.metrics import pearson
 
 if TYPE_CHECKING:
     from histoscribe.maps.autoencoder_ground import Ground
-    from histoscribe.maps.autoencoder_network import Autoencoder
     from histoscribe.maps.autoencoder_train import Trained
 
 Matrix = NDArray[np.float32]
-State = dict[str, NDArray[Any]]
 
 _FOLDS = 6
 _LEAST_SPOTS = 18
@@ -45,89 +42,71 @@ class AutoencoderMapper:
     ----------
     seed
         Of everything random.
+    keep
+        Folder in which training keeps what it has reached, and from which it goes on; None to keep nothing.
     options
         As of `AutoencoderSettings`.
-
-    Attributes
-    ----------
-    state_
-        Weights of every member as plain arrays by name, after `fit`.
     """
 
     name: ClassVar[str] = "autoencoder"
     needs_features: ClassVar[bool] = False
-    state_: State
+    trains: ClassVar[bool] = True
 
-    def __init__(self, *, seed: int = 0, **options: Any) -> None:
+    def __init__(self, *, seed: int = 0, keep: Path | None = None, **options: Any) -> None:
         known = [field.name for field in fields(AutoencoderSettings)]
         for option in options:
             if option not in known:
                 raise ConfigError(
                     f"the mapper has no option {option!r}", where="autoencoder", mend=nearest(option, known)
                 )
-        self.settings = AutoencoderSettings(seed=seed, **options)
+        self.settings, self.keep = AutoencoderSettings(seed=seed, **options), keep
+        _device(self.settings.device)
+
+    def train(self, problem: MapProblem, *, progress: Progress | None = None) -> None:
+        """Train the networks and keep them in the folder `keep`; see `Mapper.fit` for what is refused."""
+        self._trained(problem, progress or (lambda done, total: None))
 
     def fit(self, problem: MapProblem, *, progress: Progress | None = None) -> FactorMap:
-        """Learn the map; see `Mapper.fit`."""
+        """Learn the map, with the networks that the folder `keep` holds; see `Mapper.fit`."""
+        from histoscribe.maps import autoencoder_train as training
+
+        ground, members, fold, unlike = self._trained(problem, progress or (lambda done, total: None))
+        place = _device(self.settings.device)
+        with training.steady(self.settings.seed, threads=self.settings.threads, device=place):
+            read = [training.read_cells(member.model.to(place), ground.picture, ground.tissue) for member in members]
+        return _factor_map(problem, ground, members, read, fold, unlike)
+
+    def _trained(
+        self, problem: MapProblem, tell: Progress
+    ) -> "tuple[Ground, list[Trained], NDArray[np.intp], list[float]]":
+        """Train what the folder does not hold: ground, members, each spot's fold, and unlikeness of the picture."""
         import copy
 
         from histoscribe.maps import autoencoder_train as training
+        from histoscribe.maps.autoencoder_state import Kept
 
-        settings, tell = self.settings, progress or (lambda done, total: None)
+        settings, kept = self.settings, Kept(self.keep)
         place = _device(settings.device)
         fold = random_folds(len(problem), max(_FOLDS, settings.members + 2), seed=settings.seed)
         with training.steady(settings.seed, threads=settings.threads, device=place):
             ground = _ground(problem, settings, fold >= settings.members)
             tell(1, settings.members + 2)
             start = training.make_model(ground, settings)
-            unlike = training.pretrain(start, ground, settings, place)
+            told = kept.load("pretrained", start)
+            if told is None:
+                told = {"unlike": training.pretrain(start, ground, settings, place)}
+                kept.save("pretrained", start, told)
             tell(2, settings.members + 2)
             members = []
             for k in range(settings.members):
-                fit, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-                members.append(training.train(copy.deepcopy(start), ground, settings, place, fit=fit, held=held))
+                member = training.take_up(kept, f"member_{k}", copy.deepcopy(start))
+                if member is None:
+                    fit, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+                    member = training.train(copy.deepcopy(start), ground, settings, place, fit=fit, held=held)
+                    training.put_by(kept, f"member_{k}", member, um_per_px=ground.picture.um_per_px)
+                members.append(member)
                 tell(3 + k, settings.members + 2)
-            read = [training.read_cells(member.model, ground.picture, ground.tissue) for member in members]
-        self.state_ = _state(members)
-        return _factor_map(problem, ground, members, read, fold, unlike)
-
-
-def write_state(path: Path, state: Mapping[str, NDArray[Any]]) -> None:
-    """Write the networks' weights as safetensors: plain arrays and nothing that could run code."""
-    from safetensors.numpy import save_file
-
-    save_file({name: np.ascontiguousarray(values) for name, values in state.items()}, str(path))
-
-
-def read_state(path: Path) -> State:
-    """Read what `write_state` wrote."""
-    from safetensors.numpy import load_file
-
-    return dict(load_file(str(path)))
-
-
-def network_of(state: Mapping[str, NDArray[Any]], *, member: int = 0) -> "Autoencoder":
-    """Rebuild one member's network, in evaluation mode: it reads windows of any picture of the same microns per pixel.
-
-    Raises
-    ------
-    ConfigError
-        Where there is no such member.
-    """
-    import torch
-
-    from histoscribe.maps.autoencoder_network import Autoencoder
-
-    start = f"{member}.network."
-    own = {
-        name.removeprefix(start): torch.from_numpy(np.array(v)) for name, v in state.items() if name.startswith(start)
-    }
-    if not own:
-        raise ConfigError("the state holds no such member", where="member", found=member)
-    network = Autoencoder(len(own["gene_head.bias"]) // 4, mean=own["mean"], scale=own["scale"])
-    network.load_state_dict(own)
-    network.eval()
-    return network
+        return ground, members, fold, told["unlike"]
 
 
 def _ground(problem: MapProblem, settings: AutoencoderSettings, shared: NDArray[np.bool_]) -> "Ground":
@@ -193,17 +172,17 @@ def _factor_map(
     loadings = answers(problem.counts, problem.library, under)  # (k * r, t)
     edges = np.linspace(0, factors.shape[1], len(members) + 1).astype(int)
     parts = [slice(a, b) for a, b in pairwise(edges)]
-    residual, found = [], []
+    found = np.full(problem.counts.shape, np.nan, np.float32)
     for k, (member, part) in enumerate(zip(members, parts, strict=True)):
         learnt = member.model.log_loadings.detach().exp().cpu().numpy()
         loadings[part, taught] = learnt / len(members)
         held = np.flatnonzero(fold == k)
         others = answers(problem.counts[fold != k], problem.library[fold != k], under[fold != k, part])
         others[:, taught] = learnt
-        found.append(np.log1p(under[held, part] @ others))
-        residual.append(held)
-    held = np.concatenate(residual)
-    truth, guess = problem.log_values()[held], np.vstack(found)
+        found[held] = np.log1p(under[held, part] @ others)
+    left_out = np.where(fold < len(members), fold, -1)
+    held = np.flatnonzero(left_out >= 0)
+    truth, guess = problem.log_values()[held], found[held]
     return FactorMap(
         factors=factors,
         loadings=loadings.astype(np.float32),
@@ -211,8 +190,9 @@ def _factor_map(
         link="linear",
         spread=np.ones(len(cells), np.float32),
         interval=held_out_interval(truth - guess, np.ones(len(held))),
-        evidence=_evidence(problem, members, (truth, guess), unlike),
+        evidence=_evidence(problem, members, (truth, guess), unlike) | {"um_per_px": ground.picture.um_per_px},
         latent=read[0][1].reshape(-1, read[0][1].shape[-1])[cells],
+        held=HeldOut(left_out, found, np.ones(len(problem))),
     )
 
 
@@ -232,14 +212,6 @@ def _evidence(
         "field_prior": [member.prior for member in members],
         "held_out_error": [round(min(member.errors), 4) for member in members],
         "picture_ssim": round(1 - float(np.mean(last)), 4) if last else None,
-    }
-
-
-def _state(members: "list[Trained]") -> State:
-    return {
-        f"{k}.{name}": values.detach().cpu().numpy().copy()
-        for k, member in enumerate(members)
-        for name, values in member.model.state_dict().items()
     }
 
 

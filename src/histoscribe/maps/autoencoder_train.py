@@ -27,6 +27,7 @@ from histoscribe.maps.autoencoder_loss import dissimilarity, unevenness
 from histoscribe.maps.autoencoder_network import HALO_PX, REDUCTION, Autoencoder, SpaceField, activity, positive
 from histoscribe.maps.autoencoder_picture import Picture
 from histoscribe.maps.autoencoder_settings import AutoencoderSettings
+from histoscribe.maps.autoencoder_state import Kept
 
 Index = NDArray[np.intp]
 Matrix = NDArray[np.float32]
@@ -69,6 +70,18 @@ class Trained:
     step: int
     errors: tuple[float, ...]
     prior: float
+
+
+def put_by(kept: Kept, name: str, member: Trained, *, um_per_px: float) -> None:
+    """Keep a trained member."""
+    told = {"step": member.step, "errors": list(member.errors), "prior": member.prior, "um_per_px": um_per_px}
+    kept.save(name, member.model, told)
+
+
+def take_up(kept: Kept, name: str, model: Model) -> Trained | None:
+    """Return a member that was kept, its weights brought into `model`; None where there is none."""
+    told = kept.load(name, model)
+    return None if told is None else Trained(model.eval(), told["step"], tuple(told["errors"]), told["prior"])
 
 
 def make_model(ground: Ground, settings: AutoencoderSettings) -> Model:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
@@ -20,6 +21,8 @@ _WIDTHS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)  # of the Gaussian, in pitches
 _STRENGTHS = tuple(10.0**power for power in range(-2, 5))
 _COMPONENTS = 10
 _FOLDS = 5
+_NEAREST, _FAINT = 128, 1e-3  # spots of a Gaussian mean, and the least weight beside the nearest one's
+_JUDGED_GENES = 200
 
 
 def nearest_spot(xy_um: Float, values: Float, at_um: Float) -> Float:
@@ -29,13 +32,10 @@ def nearest_spot(xy_um: Float, values: Float, at_um: Float) -> Float:
 
 def gaussian_smoothing(xy_um: Float, values: Float, at_um: Float, *, pitch_um: float) -> Float:
     """Gaussian mean of the spots, of the width that foretells left-out spots best: (m, t)."""
-    errors = []
-    for width in _WIDTHS:
-        weight = _gaussian(xy_um, xy_um, width * pitch_um)
-        np.fill_diagonal(weight, 0)
-        errors.append(float(((_weighted(weight, values) - values) ** 2).mean()))
-    best = _WIDTHS[int(np.argmin(errors))]
-    return _weighted(_gaussian(at_um, xy_um, best * pitch_um), values)
+    judged = _most_varied(values)
+    own = _Near(xy_um, xy_um, alone=True)
+    errors = [float(((own.mean(judged, width * pitch_um) - judged) ** 2).mean()) for width in _WIDTHS]
+    return _Near(xy_um, at_um).mean(values, _WIDTHS[int(np.argmin(errors))] * pitch_um)
 
 
 def kriging(xy_um: Float, values: Float, at_um: Float, *, pitch_um: float, components: int = _COMPONENTS) -> Float:
@@ -44,7 +44,8 @@ def kriging(xy_um: Float, values: Float, at_um: Float, *, pitch_um: float, compo
 
     mean, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
     with threadpool_limits(1):
-        pca = PCA(min(components, len(values) - 1, values.shape[1]), svd_solver="full")
+        few = min(components, len(values) - 1, values.shape[1])
+        pca = PCA(few, svd_solver="randomized", random_state=0, iterated_power=6)
         scores = pca.fit_transform((values - mean) / spread)
         size = np.maximum(scores.std(axis=0), 1e-9)
         found = np.empty((len(at_um), scores.shape[1]))
@@ -59,11 +60,11 @@ def ridge(features: Float, values: Float, at_features: Float, *, seed: int = 0) 
     mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
     X, Z = (features - mean) / spread, (at_features - mean) / spread
     fold = random_folds(len(X), _FOLDS, seed=seed)
-    errors = np.zeros(len(_STRENGTHS))
+    errors, judged = np.zeros(len(_STRENGTHS)), _most_varied(values)
     for k in range(_FOLDS):
         inside = fold != k
-        for i, found in enumerate(_ridges(X[inside], values[inside], X[~inside])):
-            errors[i] += float(((found - values[~inside]) ** 2).sum())
+        for i, found in enumerate(_ridges(X[inside], judged[inside], X[~inside])):
+            errors[i] += float(((found - judged[~inside]) ** 2).sum())
     best = int(np.argmin(errors))
     return _ridges(X, values, Z, _STRENGTHS[best : best + 1])[0]
 
@@ -76,14 +77,30 @@ def _ridges(X: Float, Y: Float, Z: Float, strengths: Sequence[float] = _STRENGTH
         return [other @ ((s / (s * s + a))[:, None] * turned) + level for a in strengths]
 
 
-def _gaussian(a: Float, b: Float, width_um: float) -> Float:
-    from scipy.spatial.distance import cdist
-
-    distance = cdist(a, b, "sqeuclidean")
-    # measured from the nearest, so that a place far from all spots takes the nearest instead of nothing
-    distance -= np.partition(distance, min(1, distance.shape[1] - 1), axis=1)[:, :1]
-    return np.asarray(np.exp(-0.5 * np.maximum(distance, -60 * width_um**2) / width_um**2))
+def _most_varied(values: Float) -> Float:
+    """Columns that differ most between spots, enough to choose a width or a strength by."""
+    return np.asarray(values[:, np.sort(np.argsort(-values.var(axis=0), kind="stable")[:_JUDGED_GENES])])
 
 
-def _weighted(weight: Float, values: Float) -> Float:
-    return np.asarray(weight @ values / weight.sum(axis=1, keepdims=True))
+class _Near:
+    """Gaussian means over the nearest spots of places; `alone` leaves a place's own spot out."""
+
+    def __init__(self, xy_um: Float, at_um: Float, *, alone: bool = False) -> None:
+        k = min(_NEAREST + alone, len(xy_um))
+        distance, spot = cKDTree(xy_um).query(at_um, k=np.arange(1, k + 1))
+        self.distance, self.spot = distance[:, int(alone) :], spot[:, int(alone) :]  # (m, k)
+        self.n_spots = len(xy_um)
+
+    def mean(self, values: Float, width_um: float) -> Float:
+        """Mean of (n, t) with Gaussian weights of one width: (m, t)."""
+        # measured from the nearest, so that a place far from all spots takes the nearest instead of nothing
+        squared = self.distance**2 - self.distance[:, :1] ** 2
+        weight = np.exp(-0.5 * squared / width_um**2)
+        weight[weight < _FAINT] = 0
+        weight /= weight.sum(axis=1, keepdims=True)
+        m, k = weight.shape
+        operator = sparse.csr_matrix(
+            (weight.ravel(), self.spot.ravel(), np.arange(0, m * k + 1, k)), shape=(m, self.n_spots)
+        )
+        operator.eliminate_zeros()
+        return np.asarray(operator @ values)

@@ -17,7 +17,7 @@ from histoscribe.errors import ConfigError, InputError, nearest
 from histoscribe.maps.hide import random_folds
 from histoscribe.maps.interval import held_out_interval
 from histoscribe.maps.latent import Latent, find_latent
-from histoscribe.maps.mapper import MAX_RANK, FactorMap, MapProblem, Progress
+from histoscribe.maps.mapper import MAX_RANK, FactorMap, HeldOut, MapProblem, Progress
 from histoscribe.maps.process import Field, Strengths, find_strengths, fit_field
 from histoscribe.maps.surroundings import Surroundings, surroundings
 
@@ -70,6 +70,7 @@ class DenseMapper:
 
     name: ClassVar[str] = "dense"
     needs_features: ClassVar[bool] = True
+    trains: ClassVar[bool] = False
 
     def __init__(self, *, seed: int = 0, **options: Any) -> None:
         known = {"rank": 20, "most_genes": 1000}
@@ -92,17 +93,17 @@ class DenseMapper:
             raise InputError("this mapper needs features of the cells", where="dense")
         tell = progress or (lambda done, total: None)
         with threadpool_limits(1):  # the last digits must not hang on the number of threads
-            seen = surroundings(problem.grid, problem.cells, np.asarray(problem.features[:], np.float32))
+            seen = surroundings(problem.grid, problem.cells, problem.features[:], spot_um=problem.spot_um)
             under = seen.under(problem.footprint)
             tell(1, _FOLDS + 3)
             learnt = self._learn(problem, under)
             tell(2, _FOLDS + 3)
-            held, by_picture, unsure = self._held_out(problem, under, learnt, tell)
+            held, by_picture = self._held_out(problem, under, learnt, tell)
             factors = self._factors(problem, seen, learnt)
             values = problem.log_values()
             transfer = _transfer(problem, under, learnt)
             transfer["interval"] = held_out_interval(values - by_picture, np.ones(len(problem)))
-            interval = held_out_interval(values - held, unsure)
+            interval = held_out_interval(values - held.values, held.unsure)
         return FactorMap(
             factors=factors,
             loadings=learnt.latent.loadings.astype(np.float32),
@@ -112,8 +113,9 @@ class DenseMapper:
                 problem.grid.centres_um(problem.cells), problem.xy_um, _typical(learnt.fields), problem.pitch_um
             ),
             interval=interval,
-            evidence=_evidence(problem, learnt, held),
+            evidence=_evidence(problem, learnt, held.values),
             transfer=transfer,
+            held=held,
         )
 
     def _learn(self, problem: MapProblem, under: Sequence[Float]) -> _Learnt:
@@ -131,8 +133,8 @@ class DenseMapper:
 
     def _held_out(
         self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt, tell: Progress
-    ) -> tuple[Matrix, Matrix, Float]:
-        """Values (n, t) that each spot's fold gets from the others, also by the picture alone; how unsure, (n,)."""
+    ) -> tuple[HeldOut, Matrix]:
+        """Foretell every spot from those of other folds, and (n, t) the same by the picture alone."""
         held, by_picture = np.empty(problem.counts.shape, np.float32), np.empty(problem.counts.shape, np.float32)
         unsure = np.empty(len(problem))
         fold = random_folds(len(problem), _FOLDS, seed=self.seed)
@@ -148,7 +150,7 @@ class DenseMapper:
                 problem.xy_um[outside], problem.xy_um[inside], _typical(learnt.fields), problem.pitch_um
             )
             tell(3 + k, _FOLDS + 3)
-        return held, by_picture, unsure
+        return HeldOut(fold, held, unsure), by_picture
 
     def _factors(self, problem: MapProblem, seen: Surroundings, learnt: _Learnt) -> Matrix:
         """Components of every cell, (c, k) float32."""

@@ -99,7 +99,7 @@ def make_grid(image: SlideImage, *, um: float) -> Grid:
             f"a map of {rows:,} x {columns:,} cells is too large",
             where="um",
             expected=f"at most {_MOST_CELLS:,} cells",
-            mend=f"ask for larger cells, --um {um * (rows * columns / _MOST_CELLS) ** 0.5:.0f} or more",
+            mend=f"ask for larger cells, --um {um * (rows * columns / _MOST_CELLS) ** 0.5:.2g} or more",
         )
     return Grid(rows, columns, float(um), image.mpp)
 

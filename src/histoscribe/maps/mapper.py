@@ -50,8 +50,8 @@ class MapProblem:
         where the mapper that is asked for needs none.
     image
         The picture, for mappers that learn from pixels.
-    pitch_um
-        Distance of neighbouring spots.
+    pitch_um, spot_um
+        Distance of neighbouring spots, and their diameter or side.
     """
 
     grid: Grid
@@ -64,6 +64,7 @@ class MapProblem:
     features: Any = None
     image: SlideImage | None = None
     pitch_um: float = 100.0
+    spot_um: float = 55.0
 
     def __post_init__(self) -> None:
         """Check that the parts belong to each other."""
@@ -98,6 +99,25 @@ class MapProblem:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """What a mapper foretold of spots that it had not seen.
+
+    Parameters
+    ----------
+    fold
+        (n,) fold in which each spot was left out; -1 for spots that never were.
+    values
+        (n, t) float32 ln(1 + expected counts per 10,000); NaN where never left out.
+    unsure
+        (n,) as `FactorMap.spread`, of the spots in their fold.
+    """
+
+    fold: NDArray[np.intp]
+    values: Matrix
+    unsure: NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FactorMap:
     """A map of every gene as few factors per cell.
 
@@ -125,6 +145,8 @@ class FactorMap:
         Arrays with which the same mapper reads another slide, by name; empty where it cannot.
     latent
         (c, d) float32 image embedding to be kept beside the map, or None.
+    held
+        What was foretold of left-out spots, by which the map is scored; None where nothing was left out.
     """
 
     factors: Matrix
@@ -136,6 +158,7 @@ class FactorMap:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     transfer: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     latent: Matrix | None = None
+    held: HeldOut | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts belong to each other."""
@@ -182,10 +205,14 @@ Progress = Callable[[int, int], None]
 
 
 class Mapper(Protocol):
-    """Learns a map from the spots of one section; the same seed gives the same map on any number of threads."""
+    """Learns a map from the spots of one section; the same seed gives the same map on any number of threads.
+
+    One that `trains` networks is a `TrainingMapper`.
+    """
 
     name: ClassVar[str]
     needs_features: ClassVar[bool]
+    trains: ClassVar[bool]
 
     def __init__(self, *, seed: int = 0, **options: Any) -> None:
         """Take plain options by name; an unknown one raises ConfigError."""
@@ -201,3 +228,10 @@ class Mapper(Protocol):
         InputError
             Where the spots do not allow it: too few of them, no counts.
         """
+
+
+class TrainingMapper(Mapper, Protocol):
+    """A mapper with networks: it also takes the options `device` and `keep`, a folder to go on from."""
+
+    def train(self, problem: MapProblem, *, progress: Progress | None = None) -> None:
+        """Train and leave the networks in the folder `keep`, where `fit` finds them; refuses what `fit` refuses."""

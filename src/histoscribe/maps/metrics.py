@@ -18,6 +18,7 @@ Float = NDArray[np.float64]
 
 _FLAT = 1e-9
 _SSIM_WINDOW = 7
+_LEAST_TRUST = 0.1
 
 
 def pearson(truth: NDArray[Any], predicted: NDArray[Any]) -> Float:
@@ -35,13 +36,21 @@ def spearman(truth: NDArray[Any], predicted: NDArray[Any]) -> Float:
     return pearson(rankdata(truth, axis=0), rankdata(predicted, axis=0))
 
 
-def moran_ratio(truth: NDArray[Any], predicted: NDArray[Any], graph: sparse.csr_matrix) -> Float:
+def moran_ratio(
+    truth: NDArray[Any], predicted: NDArray[Any], graph: sparse.csr_matrix, *, reliability: Float | None = None
+) -> Float:
     """Moran's I of the prediction over that of the truth, (t,): above 1 it is smoother than the truth.
 
-    NaN where the truth has hardly any spatial structure (I below 0.05), for then the ratio tells nothing.
+    Sampling noise adds to a measurement's variance and nothing to what neighbours share, so that the truth's I is that
+    of the measurement over its `reliability`, (t,), the square of `thinning_ceiling`; 1 where None.
+
+    NaN where the truth has hardly any spatial structure (I below 0.05) or the measurement hardly any reliability
+    (below 0.1), for then the ratio tells nothing.
     """
-    own, other = morans_i(truth, graph), morans_i(predicted, graph)
-    return np.asarray(np.divide(other, own, out=np.full(len(own), np.nan), where=own > 0.05))
+    trust = np.ones(np.shape(truth)[1]) if reliability is None else np.asarray(reliability, np.float64)
+    own, other = morans_i(truth, graph) / np.maximum(trust, 1e-9), morans_i(predicted, graph)
+    known = (own > 0.05) & (trust >= _LEAST_TRUST)
+    return np.asarray(np.divide(other, own, out=np.full(len(own), np.nan), where=known))
 
 
 def morans_i(values: NDArray[Any], graph: sparse.csr_matrix) -> Float:

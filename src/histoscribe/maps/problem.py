@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.errors import ConfigError, InputError, listing
 from histoscribe.expression.normalise import library_size
 from histoscribe.maps.footprint import Shape, footprint_operator
 from histoscribe.maps.grid import Grid, make_grid, tissue_cells
@@ -109,7 +110,8 @@ def chosen_genes(genes: str | Sequence[str], names: Sequence[str], counts: spars
             f"{len(absent):,} of {len(asked):,} genes were not measured on this section: {listing(absent)}",
             where="genes",
             found=f"{len(known):,} genes, such as {listing(known, 3)}",
-            mend="; ".join(f"{name}: {_near(name, known)}" for name in absent[:3]),
+            mend="; ".join(f"{name}: {_near(name, known)}" for name in absent[:3])
+            + ". Genes are named as in the section's own table",
         )
     return asked
 
@@ -125,5 +127,7 @@ def learning_genes(asked: Sequence[str], names: Sequence[str], counts: sparse.cs
 
 def _near(name: str, known: Sequence[str]) -> str:
     folded = {gene.casefold(): gene for gene in known}
-    same = folded.get(name.casefold())
-    return f"did you mean {same}?" if same else nearest(name, known)
+    if name.casefold() in folded:
+        return f"did you mean {folded[name.casefold()]}?"
+    close = get_close_matches(name, known, n=3)
+    return f"did you mean {', '.join(close)}?" if close else "no name is near"

@@ -1,10 +1,10 @@
 """A map as its user sees it: any gene as a raster in microns, or as the mean under a footprint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,16 @@ from histoscribe.maps.balance import Balance, make_balance
 from histoscribe.maps.grid import Grid
 from histoscribe.maps.store import StoredMap, read_map
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Unit = Literal["counts", "per_10k", "log"]
 UNITS = {
     "counts": "molecules per cell of the raster",
     "per_10k": "counts per 10,000 molecules",
     "log": "ln(1 + counts per 10,000 molecules)",
 }
+_KEPT = 64  # decoded genes
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,16 @@ class Maps:
     def evidence(self) -> dict[str, Any]:
         """What was chosen on held-out spots, and how well it did."""
         return dict(self.stored.factors.evidence)
+
+    @property
+    def scores(self) -> "pd.DataFrame | None":
+        """Scores gene by gene on spots that were left out, beside baselines; see `maps.scores`. None without spots."""
+        return self.stored.scores.get("spots")
+
+    @property
+    def bin_scores(self) -> "pd.DataFrame | None":
+        """The same in the bins of Visium HD, where the map was made of spots summed from them; None otherwise."""
+        return self.stored.scores.get("bins")
 
     def gene(self, name: str, *, unit: Unit | None = None, balanced: bool = True) -> Any:
         """Raster of one gene.
@@ -197,9 +211,15 @@ class Maps:
         )
 
     def _counts(self, name: str, *, balanced: bool = True) -> NDArray[np.float32]:
-        column = self._column(name)
+        return self._decoded(self._column(name), balanced and self.has_spots)
+
+    @cached_property
+    def _decoded(self) -> Callable[[int, bool], NDArray[np.float32]]:
+        """Decode by column, keeping the latest: writing and drawing ask for the same genes again."""
+        return lru_cache(maxsize=_KEPT)(self._decode)
+
+    def _decode(self, column: int, balanced: bool) -> NDArray[np.float32]:
         expected = self.stored.factors.per_10k([column])[:, 0]
-        balanced = balanced and self.has_spots
         measured = self.stored.counts[:, [column]].toarray()[:, 0].astype(np.float64) if balanced else None
         return self._balance.counts(expected, measured)
 

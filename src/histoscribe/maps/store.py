@@ -3,13 +3,16 @@
     map.json        grid, genes, unit of the factors, footprints, evidence
     factors.zarr    (cells, r) float16          loadings.zarr   (r, genes)       level.zarr, interval.zarr, spread.zarr
     cells.zarr      flat number of each cell    counts.zarr     the spots' counts, compressed sparse rows in one array
+    scores.csv      how well left-out spots were foretold, gene by gene
+    latent.zarr     (cells, d) float16 image embedding, of a mapper that has networks
 
 All arrays carry checksums. Eighteen thousand genes cost what their loadings cost: megabytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +23,14 @@ from histoscribe.maps.footprint import Shape, footprint_areas
 from histoscribe.maps.grid import Grid
 from histoscribe.maps.mapper import FactorMap
 from histoscribe.store import arrays
-from histoscribe.store.files import read_json, write_json, writing_to
+from histoscribe.store.files import read_json, write_bytes, write_json, writing_to
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 _ROWS = 65_536
+_SCORES = {"spots": "scores.csv", "bins": "bin_scores.csv"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +55,8 @@ class StoredMap:
         Their footprints, and how far apart they are.
     facts
         Whatever else should be kept: fit for JSON.
+    scores
+        Tables of `maps.scores` by where they were found, "spots" and "bins"; written by `write_scores`.
     """
 
     section: str
@@ -62,6 +71,7 @@ class StoredMap:
     shape: Shape = "disc"
     pitch_um: float = 100.0
     facts: dict[str, Any] = field(default_factory=dict)
+    scores: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
 
     def areas(self, xy_px: NDArray[np.float64], *, square_um: float | None = None) -> sparse.csr_matrix:
         """Share of each of the map's cells under footprints, or squares of a given side, at (m, 2): (m, c) CSR."""
@@ -110,6 +120,27 @@ def write_map(folder: Path, stored: StoredMap) -> None:
         )
 
 
+def write_scores(folder: Path, tables: "Mapping[str, pd.DataFrame]") -> None:
+    """Write tables of scores beside a map, five digits each; raises ResultError where the disk is full."""
+    for name, table in tables.items():
+        with writing_to(folder):
+            write_bytes(folder / _SCORES[name], table.to_csv(index=False, float_format="%.5g").encode())
+
+
+def _read_scores(folder: Path) -> "dict[str, pd.DataFrame]":
+    import pandas as pd
+
+    files = {name: folder / file for name, file in _SCORES.items()}
+    try:
+        return {
+            name: pd.read_csv(path, dtype={"gene": str}, keep_default_na=False, na_values=[""])
+            for name, path in files.items()
+            if path.is_file()
+        }
+    except ValueError as error:
+        raise ResultError(f"unreadable ({error})", where=folder, mend="make the map again: histoscribe map") from error
+
+
 def read_map(folder: Path) -> StoredMap:
     """Read what `write_map` wrote.
 
@@ -155,6 +186,7 @@ def read_map(folder: Path) -> StoredMap:
         counts=counts,
         library=spots[:, 2],
         facts=told["facts"],
+        scores=_read_scores(folder),
         **told["footprint"],
     )
 

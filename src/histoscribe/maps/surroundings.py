@@ -1,7 +1,9 @@
 """What the picture shows of a spot or a cell: itself, and the means of its near and wide surroundings.
 
 Features of cells are brought to mean 0 and variance 1 over the tissue of their own picture, so that another slide's
-paler stain or thicker cut shifts nothing. The surroundings change slowly and live on a coarser lattice.
+paler stain or thicker cut shifts nothing. They are then blurred by a quarter of a spot's diameter: a spot tells what
+features mean on average over itself, and what a single cell shows beyond that is mostly the unrest of its measurement.
+The surroundings change slowly and live on a coarser lattice.
 """
 
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from histoscribe.maps.coarse import Coarse, coarsen
 from histoscribe.maps.grid import Grid
@@ -21,6 +23,7 @@ Float = NDArray[np.float64]
 # standard deviations of the Gaussians that weigh the surroundings; a disc of 250 um has about the first
 AROUND_UM = (62.0, 125.0)
 _COARSE_UM = 32.0
+BLUR_SHARE = 0.25  # of a spot's diameter, standard deviation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,15 +75,32 @@ class Surroundings:
         return fine, wide
 
 
-def surroundings(grid: Grid, cells: NDArray[np.intp], features: Matrix) -> Surroundings:
-    """Standardise the features (c, p) of the tissue's cells and find the means about them."""
+def surroundings(grid: Grid, cells: NDArray[np.intp], features: Matrix, *, spot_um: float) -> Surroundings:
+    """Standardise the features (c, p) of the tissue's cells, blur them and find the means about them.
+
+    Parameters
+    ----------
+    spot_um
+        Diameter of the spots that teach what features mean.
+    """
     fine = np.asarray(features, np.float32)
     mean = fine.mean(axis=0, dtype=np.float64)
     spread = fine.std(axis=0, dtype=np.float64)
     fine = ((fine - mean) / np.maximum(spread, 1e-6)).astype(np.float32)
     # a speck of dirt or a pen stroke must not decide the map
     np.clip(fine, -8, 8, out=fine)
+    _blur(fine, grid, cells, sigma=BLUR_SHARE * spot_um / grid.um)
     coarse = coarsen(grid, cells, um=_COARSE_UM)
     means = coarse.means(fine)
     around = tuple(coarse.smoothed(means, sigma).reshape(coarse.grid.size, -1) for sigma in AROUND_UM)
     return Surroundings(fine, around, coarse, coarse.between(grid, cells))
+
+
+def _blur(fine: Matrix, grid: Grid, cells: NDArray[np.intp], *, sigma: float) -> None:
+    """Gaussian mean over tissue about each cell, in place; `sigma` in cells. Glass takes no part."""
+    raster = np.zeros(grid.size, np.float32)
+    raster[cells] = 1
+    near = ndimage.gaussian_filter(raster.reshape(grid.shape), sigma, mode="constant").ravel()[cells]
+    for k in range(fine.shape[1]):
+        raster[cells] = fine[:, k]
+        fine[:, k] = ndimage.gaussian_filter(raster.reshape(grid.shape), sigma, mode="constant").ravel()[cells] / near

@@ -1,7 +1,7 @@
 """The page of a section's maps: a composite as an immunofluorescence viewer shows it, each gene beside its spots."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,26 @@ class GeneMap:
     measured: NDArray[Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """A table of scores.
+
+    Parameters
+    ----------
+    title, note
+        What it shows, and what a reader needs to read it.
+    columns
+        Their names.
+    rows
+        Text of every cell.
+    """
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class MapsContents:
     """Everything that the page of maps shows, as plain data.
@@ -55,6 +75,8 @@ class MapsContents:
         What was made, as rows of name and text.
     evidence
         How well held-out spots were foretold, as rows of name and text.
+    scores
+        Tables of scores beside baselines.
     notes
         Sentences that a reader needs.
     """
@@ -68,8 +90,8 @@ class MapsContents:
     diameter_um: float
     facts: Sequence[tuple[str, str]] = ()
     evidence: Sequence[tuple[str, str]] = ()
+    scores: Sequence[ScoreTable] = ()
     notes: Sequence[str] = ()
-    record: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that the parts fit each other."""
@@ -103,6 +125,7 @@ def write_maps_page(folder: Path, contents: MapsContents) -> list[Path]:
         name=contents.section,
         facts=contents.facts,
         evidence=contents.evidence,
+        scores=contents.scores,
         notes=contents.notes,
         plates={plate.name: picture_of(plate) for plate in plates},
     )

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,13 +9,15 @@ from anndata import AnnData
 
 from histoscribe.errors import InputError
 from histoscribe.io import read
-from histoscribe.io.reading import Request
+from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import read_positions
 from histoscribe.maps.bins import PITCH_UM, SPOT_UM, hex_places, owners_by_disc, owners_by_square, sum_bins
 from histoscribe.section import Lattice, Section
 
+FINE_UM = 16  # of the bins by which a map is scored
 
-def hd_section(path: Path | str, *, to: Literal["spots"] | int = "spots", image: Path | None = None) -> Section:
+
+def hd_section(path: Path | str, *, to: str | int = "spots", image: Path | None = None) -> Section:
     """Sum the 2 um bins of a Visium HD section to spots as Visium's, or to bins of another size.
 
     Parameters
@@ -38,13 +39,29 @@ def hd_section(path: Path | str, *, to: Literal["spots"] | int = "spots", image:
     InputError
         Where there are no 2 um bins, or a file is damaged.
     """
-    path = Path(path)
+    return hd_reading(Request(path=Path(path), image=image), to=to).section
+
+
+def sums_bins(request: Request) -> bool:
+    """Whether a request is for a section of Visium HD of which no size of bins is named, and 2 um bins are there."""
+    return request.path is not None and request.bin_um is None and _place(request.path) is not None
+
+
+def hd_reading(request: Request, *, to: str | int) -> Reading:
+    """Read a section of Visium HD as `hd_section` does, with the evidence that preflight weighs."""
+    path = request.path or Path()
     base = _finest(path)
     # the picture and its frame come from the coarsest bins, whose counts are few
     sizes = [int(entry.name[7:10]) for entry in base.parent.glob("square_*um")]
-    reading = read(Request(path=path, image=image, bin_um=max(sizes)))
+    reading = read(replace(request, bin_um=max(sizes)))
+    positions, matrix = next((base / "spatial").glob("tissue_positions.*")), base / "filtered_feature_bc_matrix.h5"
+    section = _summed(reading, read_positions(positions), matrix, to)
+    files = tuple(dict.fromkeys((*reading.files, positions, matrix)))
+    return replace(reading, section=section, files=files, off_tissue_xy_px=np.empty((0, 2)))
+
+
+def _summed(reading: Reading, table: pd.DataFrame, matrix: Path, to: str | int) -> Section:
     coarse = reading.section
-    table = read_positions(next((base / "spatial").glob("tissue_positions.*")))
     kept = table[table["in_tissue"].to_numpy() == 1]
     xy_px = kept[["x_px", "y_px"]].to_numpy(np.float64) * reading.image_scale
     xy_um = xy_px * coarse.mpp
@@ -59,7 +76,7 @@ def hd_section(path: Path | str, *, to: Literal["spots"] | int = "spots", image:
         places_um = np.column_stack([np.bincount(owner, xy_um[:, k], len(array)) for k in (0, 1)]) / count
         lattice, platform = Lattice("square", float(to), float(to)), "visium_hd"
     by_name = dict(zip(kept["barcode"].astype(str), owner.tolist(), strict=True))
-    counts, genes = sum_bins(base / "filtered_feature_bc_matrix.h5", by_name, len(array))
+    counts, genes = sum_bins(matrix, by_name, len(array))
     full = np.asarray(counts.sum(axis=1)).ravel() > 0
     obs = pd.DataFrame(
         {"array_row": array[full, 0], "array_col": array[full, 1]}, index=[f"{r}x{c}" for r, c in array[full]]
@@ -70,10 +87,18 @@ def hd_section(path: Path | str, *, to: Literal["spots"] | int = "spots", image:
     return replace(coarse, spots=spots, lattice=lattice, platform=platform)
 
 
-def _finest(path: Path) -> Path:
+def _place(path: Path) -> Path | None:
+    """Folder of the 2 um bins."""
     for place in (path, path / "binned_outputs", path / "outs" / "binned_outputs"):
         if (place / "square_002um").is_dir():
             return place / "square_002um"
+    return None
+
+
+def _finest(path: Path) -> Path:
+    found = _place(path)
+    if found is not None:
+        return found
     raise InputError(
         "there are no bins of 2 um to sum",
         where=path,

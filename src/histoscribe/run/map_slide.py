@@ -1,7 +1,7 @@
 """A slide without counts, mapped with what was learnt on another section."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,9 @@ from histoscribe.maps.surroundings import surroundings
 from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint, versions
 from histoscribe.run.map_novelty import require_same_scale, slide_novelty
-from histoscribe.run.maps import (
-    FEATURES,
-    NO_ENCODER,
-    MapSettings,
-    build_map_encoder,
-    prepared_slide,
-    told_of,
-    write_files,
-)
+from histoscribe.run.map_settings import NO_ENCODER, MapSettings, build_map_encoder
+from histoscribe.run.map_stages import FEATURES, write_files
+from histoscribe.run.maps import PreparedSlide, prepared_slide
 from histoscribe.run.requests import requests_of
 from histoscribe.run.slides import slides_of
 from histoscribe.section import Section
@@ -44,9 +38,8 @@ def map_slide(
     path: Path | str,
     *,
     model: Path | str,
-    genes: str | Sequence[str] = "all",
-    um: float = 8.0,
     out: Path | str,
+    genes: str | Sequence[str] = "all",
     settings: MapSettings | None = None,
     mpp: float | None = None,
     listen: Listener = silent,
@@ -64,10 +57,10 @@ def map_slide(
         The slide: a picture alone, or as `map_section` takes it; its counts, where it has any, are not used.
     model
         Folder that `map_section` wrote, with mapper "dense".
-    genes, um, out, listen
+    genes, out, listen
         As of `map_section`; genes of the model.
     settings
-        The encoder must be the one that the model was made with.
+        The size of the raster's cells, and the encoder, which must be the one that the model was made with.
     mpp
         Microns per pixel of a picture that does not tell them.
 
@@ -76,15 +69,14 @@ def map_slide(
     HistoscribeError
         Where the slide, its scale, a gene, the encoder or the folders are refused.
     """
-    settings = settings or MapSettings()
-    names = genes if isinstance(genes, str) else tuple(genes)
-    settings = MapSettings(**asdict(settings) | {"genes": names, "um": float(um)})
+    settings = (settings or MapSettings()).asking(genes)
     known, source = read_maps(model), _model_folder(Path(model))
-    section, mask, record = _slide(Path(path), mpp)
+    slide = _slide(Path(path), settings, mpp=mpp)
+    section, mask, record = slide.section, slide.mask, slide.record
     require_same_scale(known.stored, section.require_image(), name=section.name)
     encoder = build_map_encoder(settings)
     record |= {
-        "configuration": told_of(settings),
+        "configuration": settings.told(),
         "encoder": encoder.card.to_dict() if encoder else None,
         "model": {"section": known.stored.section, "map": sha256_file(source / "map.json")},
     }
@@ -122,7 +114,7 @@ def slide_stage(
     write_cell_features(image, working, cells, folder / FEATURES, encoder=encoder, basis=basis)
     features = read_cell_features(folder / FEATURES, cells)
     novelty = slide_novelty(image, working, cells, features, known=known, kept=model / FEATURES)
-    seen = surroundings(working, cells, features)
+    seen = surroundings(working, cells, features, spot_um=known.diameter_um)
     columns = [known.genes.index(gene) for gene in asked]
     found = replace(
         known.factors,
@@ -152,15 +144,15 @@ def slide_stage(
     return {"genes": len(asked), "cells": len(wanted), "novelty": novelty.record()}
 
 
-def _slide(path: Path, mpp: float | None) -> tuple[Section, TissueMask, dict[str, Any]]:
+def _slide(path: Path, settings: MapSettings, *, mpp: float | None) -> PreparedSlide:
     """Read a section, or a picture alone, with its tissue and the beginning of its record."""
     if not (path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES):
         (request,) = requests_of(path)
-        return prepared_slide(request)
+        return prepared_slide(request, settings)
     files = slides_of(path, mpp=mpp)[0].files
     section = files.opener()
     mask = tissue_mask(section.require_image())
-    return section, mask, {"section": section.name, "versions": versions(), "inputs": files.inputs}
+    return PreparedSlide(section, mask, {"section": section.name, "versions": versions(), "inputs": files.inputs})
 
 
 def _model_folder(folder: Path) -> Path:
