@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from histoscribe.domains import DOMAINS
 from histoscribe.domains.metrics import adjusted_rand_index
@@ -38,7 +39,7 @@ def case(seed=0):
     }
 
 
-READ_COUNTS = ("efnst", "niche")
+READ_COUNTS = ("efnst", "niche", "niche-leiden")
 
 
 def counts_case(seed=0, genes=40):
@@ -73,7 +74,8 @@ def call(method, **changes):
 
 @pytest.fixture(scope="module")
 def reference(method):
-    return call(method)
+    with threadpool_limits(limits=1):
+        return call(method)
 
 
 def test_a_result_has_a_label_and_a_confidence_for_every_spot(reference):
@@ -108,6 +110,13 @@ def test_the_same_call_gives_the_same_result(method, reference):
     again = call(method)
     assert np.array_equal(again.labels, reference.labels)
     assert np.array_equal(again.confidence, reference.confidence)
+
+
+def test_two_threads_give_the_same_bytes(method, reference):
+    with threadpool_limits(limits=2):
+        result = call(method)
+    assert result.labels.tobytes() == reference.labels.tobytes()
+    assert result.confidence.tobytes() == reference.confidence.tobytes()
 
 
 @settings(max_examples=6, deadline=None)

@@ -3,23 +3,7 @@ import pytest
 
 from histoscribe.domains.consensus import consensus, reproducibility
 from histoscribe.domains.metrics import adjusted_rand_index
-from histoscribe.domains.stability import agreed
 from histoscribe.errors import ConfigError
-
-
-def test_a_finer_division_votes_with_the_domain_that_holds_most_of_each_part():
-    lead = np.array([0, 0, 0, 0, 1, 1])
-    finer = np.array([0, 0, 1, 1, 2, 2])
-    labels, share = agreed([lead, finer], 2)
-    assert labels.tolist() == lead.tolist()
-    assert share.toarray().tolist() == [[1, 0]] * 4 + [[0, 1]] * 2
-
-
-def test_the_odd_one_is_outvoted():
-    good, odd = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1])
-    labels, share = agreed([odd, good, good], 2)
-    assert labels.tolist() == good.tolist()
-    assert share[2].toarray()[0] == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_reproducibility_is_the_mean_jaccard_index():

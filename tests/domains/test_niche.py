@@ -5,6 +5,7 @@ from scipy import sparse
 from histoscribe.domains import niche as room
 from histoscribe.domains.metrics import adjusted_rand_index
 from histoscribe.domains.niche import niche
+from histoscribe.errors import ConfigError
 from histoscribe.graph.lattice import lattice_graph
 
 
@@ -34,9 +35,41 @@ def test_a_picture_of_noise_does_little_harm(field, found):
     assert adjusted_rand_index(with_noise.labels, field.truth) > 0.7
 
 
-def test_the_seed_hardly_matters(field, found):
+def test_the_seed_does_not_matter_where_there_are_counts(field, found):
     other = niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=7)
-    assert adjusted_rand_index(found.labels, other.labels) > 0.95
+    assert np.array_equal(found.labels, other.labels)
+    assert np.array_equal(found.confidence, other.confidence)
+
+
+def test_the_seed_hardly_matters_where_there_is_a_picture_alone(field):
+    one, other = (niche({"image": field.image}, **field.places, n_domains=4, seed=seed).labels for seed in (0, 7))
+    assert adjusted_rand_index(one, other) > 0.9
+
+
+def test_a_few_odd_spots_do_not_use_up_a_domain(field):
+    counts = sequenced(field).toarray()
+    far = [100, 260, 430]
+    counts[far, 20:60] *= np.random.default_rng(2).integers(0, 12, (3, 40))
+    labels = niche({"counts": sparse.csr_matrix(counts)}, **field.places, n_domains=4, seed=0).labels
+    assert np.bincount(labels)[1:].min() >= 19  # a spot and its two rings
+    assert adjusted_rand_index(labels, field.truth) > 0.75
+
+
+@pytest.mark.parametrize("k", [2, 4, 7])
+def test_leiden_gives_as_many_domains_as_asked_for(field, k):
+    labels = niche({"counts": sequenced(field)}, **field.places, n_domains=k, seed=0, clustering="leiden").labels
+    assert np.array_equal(np.unique(labels), np.arange(1, k + 1))
+
+
+def test_leiden_finds_the_domains_too(field):
+    found = niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=0, clustering="leiden")
+    assert adjusted_rand_index(found.labels, field.truth) > 0.7
+    assert found.evidence["method"] == "niche-leiden"
+
+
+def test_another_clustering_is_refused(field):
+    with pytest.raises(ConfigError, match="no such clustering"):
+        niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=0, clustering="louvain")
 
 
 def test_scaling_all_counts_of_a_spot_changes_no_gene_component(field):
@@ -54,6 +87,7 @@ def test_a_chosen_number_comes_with_the_numbers_that_hold_as_well(field):
     choice = niche({"counts": sequenced(field)}, **field.places, n_domains=None, seed=0).evidence["choice"]
     assert choice["chosen"] in choice["admissible"]
     assert set(choice["admissible"]) <= set(choice["numbers"])
+    assert set(choice["levels"]) <= set(choice["numbers"])
     assert abs(choice["chosen"] - 4) <= 1
 
 

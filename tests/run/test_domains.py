@@ -108,6 +108,21 @@ def test_the_command_line_prints_scores_with_floors(result, labels, capsys):
     assert "depth only" in printed
 
 
+def test_the_clustering_of_niche_can_be_chosen_on_the_command_line(h5ad, tmp_path):
+    with pytest.raises(SystemExit) as end:
+        main(["domains", str(h5ad), "--out", str(tmp_path / "out"), "--n-domains", "3", "--clustering", "leiden"])
+    assert end.value.code == 0
+    assert json.loads((tmp_path / "out" / "domains.json").read_text())["method"] == "niche-leiden"
+
+
+def test_a_clustering_for_a_method_that_has_its_own_is_refused(h5ad, tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["domains", str(h5ad), "--out", str(tmp_path / "out"), "--method", "efnst", "--clustering", "leiden"])
+    assert end.value.code != 0
+    assert "one way to cluster" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_sections_with_pictures_are_matched(tmp_path):
     rows = ["section,path"]
     for patient in (0, 1):

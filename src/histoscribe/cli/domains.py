@@ -10,6 +10,7 @@ from rich.table import Table
 
 from histoscribe.cli.app import COLOURS, INCOMPLETE, Show, app, console, documented_by, listener, say
 from histoscribe.run import domains as run_domains
+from histoscribe.run.blocks import clustered
 from histoscribe.run.config import RunConfig, read_config
 from histoscribe.run.transfer import transfer
 
@@ -27,6 +28,8 @@ METRICS = {
 class Settings:
     """What is rarely changed."""
 
+    clustering: Literal["mixture", "leiden"] | None = None
+    """What divides the spots in niche: a Gaussian mixture, or Leiden; the mixture where not given."""
     encoder: str | None = None
     """Name of an encoder, or path of a card in TOML; "morphology", which needs no weights, where not given."""
     seed: int | None = None
@@ -43,7 +46,7 @@ def domains(
     path: Path,
     *,
     out: Path,
-    method: Literal["niche", "efnst", "histology"] | None = None,
+    method: Literal["niche", "niche-leiden", "efnst", "histology"] | None = None,
     n_domains: int | None = None,
     consensus: bool = False,
     settings: Settings | None = None,
@@ -55,9 +58,10 @@ def domains(
         return _transferred(path, out, given, show)
     config = RunConfig(encoder=run_domains.ENCODER) if given.config is None else read_config(given.config)
     config = config.updated(encoder=given.encoder, seed=given.seed)
+    method_used = clustered(method, given.clustering)
     with listener(show) as listen:
         outcomes = run_domains.domains(
-            path, out=out, method=method, n_domains=n_domains, consensus=consensus, config=config, listen=listen
+            path, out=out, method=method_used, n_domains=n_domains, consensus=consensus, config=config, listen=listen
         )
     if len(outcomes) == 1 and outcomes[0].folder == out:
         outcome = outcomes[0]

@@ -10,6 +10,7 @@ DOMAINS: Registry[DomainMethod] = Registry(
         "efnst": "histoscribe.domains.efnst:efnst",
         "histology": "histoscribe.domains.histology:histology",
         "niche": "histoscribe.domains.niche:niche",
+        "niche-leiden": "histoscribe.domains.niche:niche_leiden",
     },
 )
 

@@ -9,6 +9,8 @@ N_LIKE = 30
 # share of the total weight that edges between spatial neighbours have; the rest joins spots that look alike anywhere,
 # so that a domain may consist of several pieces
 SPATIAL_SHARE = 0.5
+# a tree of points in more columns than these is slower than comparing all with all
+_TREE_COLUMNS = 15
 
 
 def affinity(
@@ -56,7 +58,7 @@ def spatial_affinity(X: NDArray[np.float64], graph: sparse.csr_matrix) -> sparse
 
 def _alike(X: NDArray[np.float64], k: int) -> sparse.csr_matrix:
     n = len(X)
-    distance, found = cKDTree(X).query(X, k=k + 1)  # (n, k + 1)
+    distance, found = _nearest(X, k + 1)  # (n, k + 1)
     # of spots with equal features, a spot may not be its own first neighbour
     itself = found == np.arange(n)[:, None]
     itself[~itself.any(axis=1), -1] = True
@@ -66,6 +68,16 @@ def _alike(X: NDArray[np.float64], k: int) -> sparse.csr_matrix:
     weight = _kernel(distance**2, reach[rows] * reach[columns])
     directed = sparse.csr_matrix((weight, (rows, columns)), shape=(n, n))
     return directed.maximum(directed.T).tocsr()
+
+
+def _nearest(X: NDArray[np.float64], k: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Distances and places of the k nearest rows, (n, k) each, itself among them."""
+    if X.shape[1] <= _TREE_COLUMNS:
+        return cKDTree(X).query(X, k=k)  # type: ignore[no-any-return]
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(X).kneighbors(X)
+    return np.asarray(found[0], np.float64), np.asarray(found[1], np.intp)
 
 
 def _kernel(squared: NDArray[np.float64], scale: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """One method over seeds, numbers of domains and block weights: what all of it agrees on, and how far each domain holds.
 
 A division depends on choices that nobody can justify to the last digit. Here they are varied around what was asked for;
-the division most like all others leads, the others vote on every spot, and each domain is told with the share of the
-divisions in which it is found again. For `niche` the embedding is computed once and only the clustering is repeated.
+what they agree on is the result (`ensemble`), and each domain is told with the share of the divisions in which it is
+found again. For `niche` the embedding is computed once and only the clustering is repeated; another seed means there
+that other neighbours are left out, because a mixture that draws nothing would tell the same division again.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,15 +15,17 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.domains import DOMAINS
+from histoscribe.domains.ensemble import agreed
 from histoscribe.domains.histology import ordered
 from histoscribe.domains.metrics import adjusted_rand_index, seed_pair_ari
-from histoscribe.domains.niche import NicheEmbedding, cut_niche, embed_niche
+from histoscribe.domains.niche import Clustering, NicheEmbedding, cut_niche, embed_niche
 from histoscribe.domains.requests import check_number
 from histoscribe.domains.result import DomainResult
-from histoscribe.domains.stability import agreed
 from histoscribe.graph.checks import sorted_by_place
 
 N_SEEDS = 3
+# what divides the views, by the name of the method
+NICHE: dict[str, Clustering] = {"niche": "mixture", "niche-leiden": "leiden"}
 # a block's weight is multiplied by each of these in turn, the other blocks staying as they are
 _FACTORS = (0.5, 2.0)
 
@@ -51,8 +54,9 @@ def consensus(
     Returns
     -------
     DomainResult
-        Confidence is the share of the divisions that put the spot into its domain. `evidence["reproducibility"]` has
-        for every domain the mean over the divisions of the Jaccard index with the domain most like it.
+        Confidence is the share of the divisions that put the spot together with most of its domain.
+        `evidence["reproducibility"]` has for every domain the mean over the divisions of the Jaccard index with the
+        domain most like it.
 
     Raises
     ------
@@ -60,7 +64,7 @@ def consensus(
         As for `DomainMethod`; no method of this name.
     """
     check_number(n_domains, len(xy_um))
-    divide, names = _divider(method, blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights)
+    divide, names = _divider(method, blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, seed=seed)
     first = divide(n_domains=n_domains, seed=seed, factors={})
     k = int(first.evidence["n_domains"])
     members = [("as asked", first.labels)]
@@ -124,10 +128,12 @@ def _divider(
     xy_um: NDArray[np.float64],
     n_domains: int | None,
     weights: Mapping[str, float] | None,
+    seed: int,
 ) -> tuple[Divide, list[str]]:
     """Return what divides the section again with other choices, and the names of the blocks whose weight counts."""
-    if method == "niche":
-        return _niche_divider(embed_niche(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights))
+    if method in NICHE:
+        embedding = embed_niche(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights)
+        return _niche_divider(embedding, NICHE[method], seed)
     run = DOMAINS.get(method)
 
     def divide(*, n_domains: int | None, seed: int, factors: Mapping[str, float]) -> DomainResult:
@@ -137,12 +143,18 @@ def _divider(
     return divide, []
 
 
-def _niche_divider(embedding: NicheEmbedding) -> tuple[Divide, list[str]]:
+def _niche_divider(embedding: NicheEmbedding, clustering: Clustering, asked: int) -> tuple[Divide, list[str]]:
     def divide(*, n_domains: int | None, seed: int, factors: Mapping[str, float]) -> DomainResult:
         from threadpoolctl import threadpool_limits
 
         blocks = embedding.blocks.rescaled(factors)
         with threadpool_limits(limits=1):
-            return cut_niche(replace(embedding, blocks=blocks), n_domains=n_domains, seed=seed)
+            return cut_niche(
+                replace(embedding, blocks=blocks),
+                n_domains=n_domains,
+                seed=seed,
+                clustering=clustering,
+                disturbed=seed != asked,
+            )
 
     return divide, embedding.blocks.names

@@ -32,8 +32,6 @@ from histoscribe.graph.smooth import neighbour_mean
 # of the components that the network is given; the position is not among them, because the graph knows it
 WEIGHTS = {"counts": 1.0, "image": 1.0, "nuclei": 0.5, "position": 0.0}
 _REPEATS = 6
-# of the mixture, for the section as it is and for its disturbed repeats
-_STARTS, _STARTS_REPEATED = 20, 6
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
 
@@ -173,10 +171,9 @@ def _clustered(
 
 def _cuts(embedding: NDArray[np.float64], graph: sparse.csr_matrix, seed: int) -> list[MixtureCut]:
     """Cut the embedding, averaged over all neighbours, then again and again over a random half of them."""
-    cuts = [MixtureCut(neighbour_mean(graph, embedding), seed=seed, n_starts=_STARTS)]
-    for i, child in enumerate(np.random.SeedSequence(seed).spawn(_REPEATS)):
-        mean = neighbour_mean(thinned(graph, np.random.default_rng(child)), embedding)
-        cuts.append(MixtureCut(mean, seed=seed + i + 1, n_starts=_STARTS_REPEATED))
+    cuts = [MixtureCut(neighbour_mean(graph, embedding))]
+    for child in np.random.SeedSequence(seed).spawn(_REPEATS):
+        cuts.append(MixtureCut(neighbour_mean(thinned(graph, np.random.default_rng(child)), embedding)))
     return cuts
 
 

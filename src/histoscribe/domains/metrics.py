@@ -6,7 +6,7 @@ colour, or only three numbers per spot (`depth_numbers`) averaged over the surro
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,30 +88,52 @@ def score_domains(
     missing = _checked_truth(labels, truth, len(xy_um))
     known, k = ~missing, len(np.unique(labels))
     code = np.unique(truth[known].astype(str), return_inverse=True)[1]
-
-    coordinates = _floor("position", np.asarray(xy_um), k, xy_um=xy_um, graph=graph, seed=seed)
-    by_colour = None if colour is None else _floor("colour", np.asarray(colour), k, xy_um=xy_um, graph=graph, seed=seed)
-    by_depth = None if depth is None else _depth_floor(np.asarray(depth, np.float64), k, graph=graph, seed=seed)
+    floors = _floors(k, xy_um=xy_um, graph=graph, colour=colour, depth=depth, seed=seed)
     inside = sparse.csr_matrix(graph)[known][:, known]
-
-    def beside(measure: Callable[[NDArray[Any]], float]) -> Score:
-        return Score(
-            score=measure(labels),
-            coordinates=measure(coordinates),
-            colour=None if by_colour is None else measure(by_colour),
-            depth=None if by_depth is None else measure(by_depth),
-        )
-
     return Scores(
-        ari=beside(lambda found: adjusted_rand_index(found[known], code)),
-        nmi=beside(lambda found: normalised_mutual_information(found[known], code)),
-        boundary=beside(lambda found: boundary_agreement(found[known], code, inside)),
-        coherence=beside(lambda found: spatial_coherence(found, graph)),
+        ari=_beside(lambda found: adjusted_rand_index(found[known], code), labels, floors),
+        nmi=_beside(lambda found: normalised_mutual_information(found[known], code), labels, floors),
+        boundary=_beside(lambda found: boundary_agreement(found[known], code, inside), labels, floors),
+        coherence=_beside(lambda found: spatial_coherence(found, graph), labels, floors),
         truth_coherence=spatial_coherence(code, inside),
         n_domains=k,
         n_truth=int(code.max()) + 1,
         scored=int(known.sum()),
         dropped=int(missing.sum()),
+    )
+
+
+class _Floors(NamedTuple):
+    """Divisions that need no method, (n,) each; None where there is nothing to make one of."""
+
+    coordinates: NDArray[Any]
+    colour: NDArray[Any] | None
+    depth: NDArray[Any] | None
+
+
+def _floors(
+    k: int,
+    *,
+    xy_um: NDArray[np.float64],
+    graph: sparse.csr_matrix,
+    colour: NDArray[np.floating] | None,
+    depth: NDArray[np.floating] | None,
+    seed: int,
+) -> _Floors:
+    places = {"xy_um": xy_um, "graph": graph, "seed": seed}
+    return _Floors(
+        _floor("position", np.asarray(xy_um), k, **places),
+        None if colour is None else _floor("colour", np.asarray(colour), k, **places),
+        None if depth is None else _depth_floor(np.asarray(depth, np.float64), k, graph=graph, seed=seed),
+    )
+
+
+def _beside(measure: Callable[[NDArray[Any]], float], labels: NDArray[Any], floors: _Floors) -> Score:
+    return Score(
+        score=measure(labels),
+        coordinates=measure(floors.coordinates),
+        colour=None if floors.colour is None else measure(floors.colour),
+        depth=None if floors.depth is None else measure(floors.depth),
     )
 
 

@@ -1,21 +1,25 @@
-"""A Gaussian mixture whose components share one covariance, fitted from many starts; linear in spots.
+"""A Gaussian mixture whose components share one covariance, fitted from starts that owe nothing to chance.
 
 With one covariance the mixture discounts what varies alike inside all domains, such as texture or depth. Drawn a little
 towards a sphere it also minds the features' own scale, which in small sections keeps a handful of odd spots from being
-a domain. Its likelihood has many maxima, and which one a single start meets is what makes such clusterings change with
-the seed. Here many starts run a few rounds and the best go on to the end (the "short runs of EM" of Biernacki, Celeux
-and Govaert 2003, doi:10.1016/S0167-9473(02)00163-9), so that every seed finds the same maximum on most data.
+a domain. Its likelihood has many maxima, and which one a random start meets is what makes such clusterings change with
+the seed. Here the starts are parts of Ward's trees (`tree`): one of the given features, and one of the features in
+which the covariance that the first has found is a sphere. Of both, the end with the higher likelihood is kept.
+Starts can also be drawn by chance: what the data do not decide then differs from fit to fit, which tells how many
+domains hold.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscribe.domains.tree import SpotTree, means_of, nearest
+
 Floats = NDArray[np.float64]
 
-N_STARTS = 24
-_SHORT, _LONG, _KEPT = 20, 200, 3
+_ROUNDS = 200
 _TOLERANCE = 1e-6
 # how far the covariance is drawn towards a sphere of the same total variance
 SHRINKAGE = 0.1
@@ -23,7 +27,9 @@ SHRINKAGE = 0.1
 _FLOOR = 1e-6
 # more spots than these say nothing new of some hundred numbers
 _FIT_SPOTS = 6_000
-_KMEANS_ROUNDS = 5
+_KMEANS_ROUNDS = 2
+# starts that are drawn for one fit by chance, and how far each is followed before the best is chosen
+_DRAWN, _DRAWN_ROUNDS, _DRAWN_KMEANS = 6, 20, 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,105 +61,99 @@ class Mixture:
         return _softmax(_scores(X - self.centre, self.means, self.precision, self.shares))[0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Data:
-    """Centred features (n, d), their covariance (d, d), and how far that of a component is drawn to a sphere."""
-
-    given: Floats
-    total: Floats
-    shrinkage: float
-
-
-def fit_mixture(X: Floats, k: int, *, seed: int, n_starts: int = N_STARTS, shrinkage: float = SHRINKAGE) -> Mixture:
-    """Fit k components to the spots' features.
+class MixtureFit:
+    """Mixtures with any number of components on one set of features.
 
     Parameters
     ----------
     X
-        (n, d), not all rows equal, in the order of their place.
-    k
-        From 1 to n.
-    seed
-        Of the starts.
-    n_starts
-        How many; one half is drawn where spots lie far apart in the given features, the other in white ones.
+        (n, d), at least two rows, not all equal, in the order of their place.
+    least
+        Spots that a part of a tree should have where a fit starts.
     shrinkage
         How far the covariance is drawn towards a sphere, in [0, 1].
-
-    Returns
-    -------
-    Mixture
-        Of all starts the one of the highest likelihood. A component may hold no spot.
     """
-    rng = np.random.default_rng(seed)
-    if len(X) > _FIT_SPOTS:
-        X = X[np.linspace(0, len(X) - 1, _FIT_SPOTS).astype(np.intp)]
-    centre = X.mean(axis=0)
-    given = X - centre
-    white = _white(given)
-    data = _Data(given, given.T @ given / len(given), shrinkage)
-    if k == 1:
-        return Mixture(centre, np.zeros((1, X.shape[1])), np.eye(X.shape[1]), np.ones(1), 0.0)
-    starts = (_start(white if i % 2 else given, k, rng) for i in range(n_starts))
-    short = sorted((_maximise(data, start, rounds=_SHORT) for start in starts), key=lambda found: -found[0])
-    long = (_maximise(data, found[1], rounds=_LONG) for found in short[:_KEPT])
-    likelihood, member = max(long, key=lambda found: found[0])
-    means, precision, shares = _parameters(data, member)
-    return Mixture(centre, means, precision, shares, likelihood)
+
+    def __init__(self, X: Floats, *, least: float = 1.0, shrinkage: float = SHRINKAGE) -> None:
+        n = len(X)
+        if n > _FIT_SPOTS:
+            X = X[np.linspace(0, n - 1, _FIT_SPOTS).astype(np.intp)]
+        self._least = least * len(X) / n
+        self._centre = X.mean(axis=0)
+        self._given = X - self._centre
+        self._total = self._given.T @ self._given / len(X)
+        self._shrinkage = shrinkage
+
+    @cached_property
+    def _tree(self) -> SpotTree:
+        return SpotTree(self._given)
+
+    def with_components(self, k: int, *, seed: int | None = None) -> Mixture:
+        """Fit k components, from 1 to n; some of them may hold no spot. With a seed the starts are drawn by chance."""
+        d = len(self._total)
+        if k == 1:
+            return Mixture(self._centre, np.zeros((1, d)), np.eye(d), np.ones(1), 0.0)
+        if seed is not None:
+            return self._by_chance(k, np.random.default_rng(seed))
+        first = self._from(self._tree, self._given, k)
+        sphere = self._given @ np.linalg.cholesky(first.precision)
+        second = self._from(SpotTree(sphere), sphere, k)
+        return max(first, second, key=lambda fitted: fitted.likelihood)
+
+    def _from(self, tree: SpotTree, features: Floats, k: int) -> Mixture:
+        """Fit from the parts of one tree; `features` are those of the tree."""
+        means = tree.means(k, least=self._least)
+        for _ in range(_KMEANS_ROUNDS):
+            labels = nearest(features, means)
+            kept = np.unique(labels)
+            means = means_of(features, np.searchsorted(kept, labels), len(kept))
+        return self._maximised(np.eye(k)[labels])
+
+    def _by_chance(self, k: int, rng: np.random.Generator) -> Mixture:
+        """Fit from the best of a few starts, half of them drawn where spots lie far apart in white features."""
+        values, vectors = np.linalg.eigh(self._total)
+        kept = values > 1e-9 * values[-1]
+        white = self._given @ (vectors[:, kept] / np.sqrt(values[kept]))
+        short = [
+            self._maximised(np.eye(k)[_drawn(white if i % 2 else self._given, k, rng)], rounds=_DRAWN_ROUNDS)
+            for i in range(_DRAWN)
+        ]
+        best = max(short, key=lambda fitted: fitted.likelihood)
+        return self._maximised(best.posterior(self._given + self._centre))
+
+    def _maximised(self, member: Floats, *, rounds: int = _ROUNDS) -> Mixture:
+        """Do rounds of expectation and maximisation from a membership, (n, k)."""
+        old = -np.inf
+        for _ in range(rounds):
+            means, precision, shares = self._parameters(member)
+            member, log_sum = _softmax(_scores(self._given, means, precision, shares))
+            # the spot's own quadratic term, left out of the scores, averages to a trace
+            constant = 0.5 * np.linalg.slogdet(precision)[1] - 0.5 * (precision * self._total).sum()
+            likelihood = float(log_sum.mean() + constant)
+            if abs(likelihood - old) < _TOLERANCE:
+                break
+            old = likelihood
+        return Mixture(self._centre, means, precision, shares, likelihood)
+
+    def _parameters(self, member: Floats) -> tuple[Floats, Floats, Floats]:
+        given, total, d = self._given, self._total, len(self._total)
+        size = np.maximum(member.sum(axis=0), 1e-9)  # (k,)
+        shares = size / size.sum()
+        means = (member.T @ given) / size[:, None]
+        within = total - (means.T * shares) @ means
+        mean_variance = max(np.trace(within), 0.0) / d
+        sphere = self._shrinkage * mean_variance + _FLOOR * np.trace(total) / d
+        within = (1 - self._shrinkage) * (within + within.T) / 2 + sphere * np.eye(d)
+        precision = np.linalg.inv(within)
+        return means, (precision + precision.T) / 2, shares
 
 
-def _white(given: Floats) -> Floats:
-    values, vectors = np.linalg.eigh(given.T @ given / len(given))
-    kept = values > 1e-9 * values[-1]
-    white: Floats = given @ (vectors[:, kept] / np.sqrt(values[kept]))
-    return white
+def _drawn(X: Floats, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Labels (n,) from 0 to k - 1, not all of which need occur, by k-means from starts far apart."""
+    from sklearn.cluster import KMeans
 
-
-def _start(X: Floats, k: int, rng: np.random.Generator) -> Floats:
-    """Membership (n, k) of zeros and ones: k-means++ and a few rounds of Lloyd."""
-    n = len(X)
-    means = X[[int(rng.integers(n))]]
-    gap = ((X - means[0]) ** 2).sum(axis=1)  # (n,)
-    while len(means) < k:
-        reach = np.cumsum(gap)
-        place = int(np.searchsorted(reach, rng.random() * reach[-1])) if reach[-1] > 0 else int(rng.integers(n))
-        means = np.vstack([means, X[min(place, n - 1)]])
-        gap = np.minimum(gap, ((X - means[-1]) ** 2).sum(axis=1))
-    for _ in range(_KMEANS_ROUNDS):
-        nearest = ((means**2).sum(axis=1) - 2 * X @ means.T).argmin(axis=1)
-        size = np.bincount(nearest, minlength=k)
-        total = np.stack([np.bincount(nearest, weights=column, minlength=k) for column in X.T], axis=1)
-        means = np.where(size[:, None] > 0, total / np.maximum(size, 1)[:, None], means)
-    member: Floats = np.eye(k)[nearest]
-    return member
-
-
-def _maximise(data: _Data, member: Floats, *, rounds: int) -> tuple[float, Floats]:
-    """Do rounds of expectation and maximisation; returns the log likelihood and the membership (n, k)."""
-    old = -np.inf
-    likelihood = old
-    for _ in range(rounds):
-        means, precision, shares = _parameters(data, member)
-        member, log_sum = _softmax(_scores(data.given, means, precision, shares))
-        # the spot's own quadratic term, left out of the scores, averages to a trace
-        constant = 0.5 * np.linalg.slogdet(precision)[1] - 0.5 * (precision * data.total).sum()
-        likelihood = float(log_sum.mean() + constant)
-        if abs(likelihood - old) < _TOLERANCE:
-            break
-        old = likelihood
-    return likelihood, member
-
-
-def _parameters(data: _Data, member: Floats) -> tuple[Floats, Floats, Floats]:
-    given, total, d = data.given, data.total, len(data.total)
-    size = np.maximum(member.sum(axis=0), 1e-9)  # (k,)
-    shares = size / size.sum()
-    means = (member.T @ given) / size[:, None]
-    within = total - (means.T * shares) @ means
-    mean_variance = max(np.trace(within), 0.0) / d
-    sphere = data.shrinkage * mean_variance + _FLOOR * np.trace(total) / d
-    within = (1 - data.shrinkage) * (within + within.T) / 2 + sphere * np.eye(d)
-    return means, np.linalg.inv(within), shares
+    known = KMeans(k, init="k-means++", n_init=1, max_iter=_DRAWN_KMEANS, random_state=int(rng.integers(2**31)))
+    return np.asarray(known.fit_predict(X), np.int64)
 
 
 def _scores(given: Floats, means: Floats, precision: Floats, shares: Floats) -> Floats:

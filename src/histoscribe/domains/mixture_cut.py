@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.domains.mixture import N_STARTS, SHRINKAGE, fit_mixture
+from histoscribe.domains.mixture import SHRINKAGE, MixtureFit
 from histoscribe.domains.partition import merge_to
 
 
@@ -14,21 +14,20 @@ class MixtureCut:
     ----------
     X
         Features, (n, d), rows in the order of their place.
-    seed
-        Of the starts.
-    n_starts
-        For each number of domains.
+    least
+        Spots that a part of the tree should have where a fit starts.
     shrinkage
         Of the mixture's covariance.
+    seed
+        Of starts that are drawn by chance; None for those that owe nothing to it.
     """
 
     def __init__(
-        self, X: NDArray[np.float64], *, seed: int, n_starts: int = N_STARTS, shrinkage: float = SHRINKAGE
+        self, X: NDArray[np.float64], *, least: float = 1.0, shrinkage: float = SHRINKAGE, seed: int | None = None
     ) -> None:
-        self._X = X
-        self._shrinkage = shrinkage
-        self._seed = seed
-        self._n_starts = n_starts
+        self._X, self._seed = X, seed
+        alike = not np.ptp(X, axis=0).any()
+        self._fit = None if alike else MixtureFit(X, least=least, shrinkage=shrinkage)
         self._posteriors: dict[int, NDArray[np.float64]] = {}
 
     def exactly(self, k: int) -> tuple[NDArray[np.int64], float]:
@@ -41,11 +40,10 @@ class MixtureCut:
 
     def posterior(self, k: int) -> NDArray[np.float64]:
         """Probability of each of k components, (n, k); of one where all spots are alike, (n, 1)."""
-        if not np.ptp(self._X, axis=0).any():
+        if self._fit is None:
             return np.ones((len(self._X), 1))
         if k not in self._posteriors:
-            mixture = fit_mixture(self._X, k, seed=self._seed, n_starts=self._n_starts, shrinkage=self._shrinkage)
-            self._posteriors[k] = mixture.posterior(self._X)
+            self._posteriors[k] = self._fit.with_components(k, seed=self._seed).posterior(self._X)
         return self._posteriors[k]
 
 

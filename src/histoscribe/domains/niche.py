@@ -2,42 +2,48 @@
 
 The chain: large sections pooled into cells (`pooling`), every block reduced to components and weighed by how much of it
 is coherent in space (`niche_blocks`), averaged over rings of neighbours with the spot's own part kept apart, clustered
-by a Gaussian mixture with one covariance (`mixture`) again and again at several radii and with neighbours left out,
-the divisions voting on every spot (`stability`), and single outliers given to their surroundings (`refine`).
+by a Gaussian mixture with one covariance (`mixture`), or by Leiden (`partition`), in every view and at every radius,
+brought to what the divisions agree on (`ensemble`), and single outliers given to their surroundings (`refine`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from histoscribe.domains.affinity import affinity
+from histoscribe.domains.ensemble import agreed
 from histoscribe.domains.histology import LARGEST_CHOSEN, SPOTS_PER_DOMAIN, ordered
 from histoscribe.domains.mixture_cut import MixtureCut
 from histoscribe.domains.niche_blocks import WEIGHTS, Embedding, View, embed_blocks
+from histoscribe.domains.partition import Partitioner, membership
 from histoscribe.domains.pooling import LARGE, Cells, averaged, make_cells, summed
 from histoscribe.domains.refine import edge_lengths, refine
 from histoscribe.domains.requests import Request, checked_request
 from histoscribe.domains.result import DomainResult
-from histoscribe.domains.stability import agreed, choose_number, thinned
+from histoscribe.domains.stability import Cut, choose_number, thinned
+from histoscribe.errors import ConfigError, listing
 from histoscribe.graph.smooth import neighbour_mean
 
 # rings of neighbours that a spot's surroundings reach
 RADII = (1, 2)
 # a section has at least so many divisions; where there are fewer ways to look at it, some leave neighbours out
 LEAST_DIVISIONS = 8
-# starts of a division, and of one whose number of domains is being chosen: many of those are made, and none is kept
-_STARTS, _FEW_STARTS = 24, 6
-# a small section is quick to divide and has many odd maxima: it is given more starts, up to these
-_SMALL, _MOST_STARTS = 1500, 48
 # so many of the divisions tell how stable a number is
-_TELLING = 6
+_TELLING = 12
+# a domain is no smaller than this share of the section where the section can be divided otherwise: what is smaller is
+# more often a few odd spots than a tissue
+_LEAST_SHARE = 0.01
 # share of the squared distance that a spot has itself; the rest is its neighbours'
 _OWN = 0.2
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
+
+Clustering = Literal["mixture", "leiden"]
+CLUSTERINGS: tuple[Clustering, ...] = ("mixture", "leiden")
 
 
 def niche(
@@ -48,6 +54,7 @@ def niche(
     n_domains: int | None,
     seed: int,
     weights: Mapping[str, float] | None = None,
+    clustering: Clustering = "mixture",
 ) -> DomainResult:
     """Find domains by what spots and their surroundings are made of.
 
@@ -63,29 +70,45 @@ def niche(
     n_domains
         Number of domains, obeyed exactly; None to choose one that disturbed repeats agree on.
     seed
-        Of the starts and of the disturbances. The result depends on it and on the data, not on the order of the rows
-        or the number of threads.
+        Of neighbours left out where a section can be looked at in a few ways only, and of Leiden. With counts and the
+        mixture every seed gives the same number and the same domains. The result depends neither on the order of the
+        rows nor on the number of threads.
     weights
         Weight by block name, over `WEIGHTS`; "depth", which goes with the counts, can be named too.
+    clustering
+        What divides each view: "mixture", or "leiden" on the graph of the spots nearest in features and in place.
 
     Returns
     -------
     DomainResult
-        Confidence is the share of the divisions that put the spot into its domain.
+        Confidence is the share of the divisions that put the spot together with most of its domain.
 
     Raises
     ------
     InputError
         Fewer than three spots, parts that do not fit each other, or nothing that tells spots apart.
     ConfigError
-        A number of domains that cannot be had, or a weight for a block that is not there.
+        A number of domains that cannot be had, a weight for a block that is not there, or another clustering.
     """
     from threadpoolctl import threadpool_limits
 
     # more threads would add up in another order, and a rounding can move a spot
     with threadpool_limits(limits=1):
         embedding = embed_niche(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights)
-        return cut_niche(embedding, n_domains=n_domains, seed=seed)
+        return cut_niche(embedding, n_domains=n_domains, seed=seed, clustering=clustering)
+
+
+def niche_leiden(
+    blocks: Mapping[str, Any],
+    *,
+    graph: sparse.csr_matrix,
+    xy_um: NDArray[np.float64],
+    n_domains: int | None,
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+) -> DomainResult:
+    """`niche` with Leiden in place of the mixture; arguments, result and errors as there."""
+    return niche(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, seed=seed, weights=weights, clustering="leiden")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,15 +148,25 @@ class NicheEmbedding:
         own = neighbour_mean(graph, view.X)
         return np.hstack([np.sqrt(_OWN) * own, np.sqrt(1 - _OWN) * around])
 
-    def to_spots(self, share: sparse.csr_matrix, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], Any]:
-        """Bring votes (units, K) and labels of units to spots: (n,) labels and (n, K) votes."""
+    @property
+    def least(self) -> float:
+        """Units that a domain should have: those that one odd unit reaches when all are averaged, or a share of all."""
+        graph = self.graph
+        around = sparse.csr_matrix(graph + graph @ graph)
+        reached = float(np.median(np.diff(around.indptr)))
+        return max(reached, _LEAST_SHARE * float(graph.shape[0]))
+
+    def to_spots(
+        self, labels: NDArray[np.int64], share: sparse.csr_matrix
+    ) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
+        """Bring labels (units,) and shares (units, K) of units to spots: (n,) and (n, K)."""
         if self.cells is None:
             return labels, share
-        between = sparse.csr_matrix(self.cells.between @ share)
-        spots = np.asarray(between.argmax(axis=1)).ravel().astype(np.int64)
+        between = self.cells.between
+        spots = np.asarray((between @ membership(labels)).argmax(axis=1)).ravel().astype(np.int64)
         if len(np.unique(spots)) < len(np.unique(labels)):  # a domain of one small cell: no interpolation then
             return labels[self.cells.cell], share[self.cells.cell]
-        return spots, between
+        return spots, sparse.csr_matrix(between @ share)
 
 
 def embed_niche(
@@ -158,44 +191,69 @@ def embed_niche(
     return NicheEmbedding(request, cells, embed_blocks(pooled, graph=cells.graph, weights=weighed), cells.graph)
 
 
-def cuts_of(embedding: NicheEmbedding, *, seed: int, n_starts: int = _STARTS) -> list[MixtureCut]:
-    """Divisions of a section in every view, ready to be cut into any number of domains.
+def cuts_of(
+    embedding: NicheEmbedding,
+    *,
+    seed: int,
+    clustering: Clustering = "mixture",
+    disturbed: bool = False,
+    telling: bool = False,
+) -> Iterator[Cut]:
+    """Divisions of a section, ready to be cut into any number of domains: every view at every radius.
 
-    Views of all genes alike take the radii in turns; those of weighed genes, and a section's only view, are divided at
-    every radius.
+    Where those are few, they are done again with half of the neighbours left out.
+
+    Parameters
+    ----------
+    seed
+        Of the neighbours left out, and of Leiden.
+    clustering
+        As for `niche`. Leiden, which is slow, is given a part of the views.
+    disturbed
+        Whether all divisions leave out neighbours.
+    telling
+        Whether to take a part of the views and to start by chance, so that the divisions tell what the data leave open.
     """
-    views = embedding.blocks.views
-    plan = []
-    for i, view in enumerate(views):
-        if view.weighed or len(views) == 1:
-            plan += [(view, radius) for radius in RADII]
-        else:
-            plan.append((view, RADII[i // 2 % len(RADII)]))
-    cuts = []
+    plan = [(view, radius) for view in embedding.blocks.views for radius in RADII]
+    if clustering == "leiden" or telling:
+        plan = _spread(plan, _TELLING if telling else LEAST_DIVISIONS)
     children = np.random.SeedSequence(seed).spawn(max(len(plan), LEAST_DIVISIONS))
     for i, child in enumerate(children):
         view, radius = plan[i % len(plan)]
-        whole = i < len(plan)
+        whole = i < len(plan) and not disturbed
         graph = embedding.graph if whole else thinned(embedding.graph, np.random.default_rng(child))
         X = embedding.surroundings(view, radius, graph=graph)
-        cuts.append(MixtureCut(X, seed=seed + i, n_starts=n_starts))
-    return cuts
+        if clustering == "leiden":
+            # the random generator that scikit-network uses takes seeds below 2**32
+            yield Partitioner(affinity(X, graph=embedding.graph), X, seed=(seed + i) % 2**32)
+        else:
+            yield MixtureCut(X, least=embedding.least, seed=i if telling else None)
 
 
-def cut_niche(embedding: NicheEmbedding, *, n_domains: int | None, seed: int) -> DomainResult:
-    """Divide a section into domains; the arguments are those of `niche`."""
+def cut_niche(
+    embedding: NicheEmbedding,
+    *,
+    n_domains: int | None,
+    seed: int,
+    clustering: Clustering = "mixture",
+    disturbed: bool = False,
+) -> DomainResult:
+    """Divide a section into domains; the arguments are those of `niche` and `cuts_of`."""
+    if clustering not in CLUSTERINGS:
+        raise ConfigError(
+            "there is no such clustering", where="clustering", expected=listing(CLUSTERINGS), found=clustering
+        )
     request = embedding.request
-    evidence: dict[str, Any] = {"method": "niche", "seed": seed, "requested": n_domains}
+    method = "niche" if clustering == "mixture" else f"niche-{clustering}"
+    evidence: dict[str, Any] = {"method": method, "seed": seed, "requested": n_domains}
     evidence["blocks"] = embedding.blocks.record
+    cuts = list(cuts_of(embedding, seed=seed, clustering=clustering, disturbed=disturbed))
     if n_domains is None:
-        few = cuts_of(embedding, seed=seed, n_starts=_FEW_STARTS)
-        few = few[:: max(1, len(few) // _TELLING)]
+        few = list(cuts_of(embedding, seed=seed, clustering=clustering, telling=True))
         evidence["choice"] = choose_number(few, largest=largest_number(len(request.xy_um)))
     k = n_domains if n_domains is not None else int(evidence["choice"]["chosen"])
-    starts = min(_MOST_STARTS, max(_STARTS, _STARTS * _SMALL // embedding.graph.shape[0]))
-    found = [cut.exactly(k)[0] for cut in cuts_of(embedding, seed=seed, n_starts=starts)]
-    units, share = agreed(found, k)
-    voted, share = embedding.to_spots(share, units)
+    found = [cut.exactly(k)[0] for cut in cuts]
+    voted, share = embedding.to_spots(*agreed(found, k))
     max_um = _GAP * float(np.median(edge_lengths(request.graph, request.xy_um)))
     refined = refine(voted, graph=request.graph, xy_um=request.xy_um, max_um=max_um)
     confidence = np.asarray(share[np.arange(len(refined)), refined]).ravel()
@@ -204,12 +262,18 @@ def cut_niche(embedding: NicheEmbedding, *, n_domains: int | None, seed: int) ->
         "divisions": len(found),
         "radii": list(RADII),
         "units": int(embedding.graph.shape[0]),
+        "least_units": round(embedding.least, 1),
         "refined_spots": int((refined != voted).sum()),
         "refine_max_um": max_um,
         "mean_confidence": round(float(confidence.mean()), 4),
     }
     back = np.argsort(request.order)
     return DomainResult(ordered(refined)[back], np.clip(confidence, 0.0, 1.0)[back], evidence)
+
+
+def _spread(items: Sequence[Any], n: int) -> list[Any]:
+    """At most n of the items, evenly spread."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(n, len(items))).round().astype(int))]
 
 
 def largest_number(n_spots: int) -> int:

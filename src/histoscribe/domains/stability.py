@@ -16,7 +16,6 @@ from scipy.optimize import linear_sum_assignment
 from histoscribe.domains.affinity import affinity
 from histoscribe.domains.partition import Partitioner
 from histoscribe.domains.patches import patch_graph, patch_means, patches
-from histoscribe.errors import ConfigError
 from histoscribe.graph.smooth import neighbour_mean
 
 _SHARE_OF_NEIGHBOURS = 0.5
@@ -26,8 +25,6 @@ _SHARE_OF_TWO = 0.75
 _AS_GOOD = 0.02
 # under this the repeats agree on no number: then fewer domains are told, not more
 _AGREED = 0.6
-# a lead is looked for among one in so many divisions
-_TYPICAL = 4
 # numbers that a reader may prefer for reasons of their own have at least this share of the chosen one's stability
 _ADMISSIBLE = 0.9
 
@@ -121,66 +118,8 @@ def matched(labels: NDArray[np.int64], reference: NDArray[np.int64], k: int) -> 
     return name[labels]
 
 
-def agreed(divisions: Sequence[NDArray[np.integer]], k: int) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
-    """Vote of divisions that may have different numbers of domains.
-
-    One division into k leads. A domain of another division counts for the leading one that holds most of it, so that
-    finer and coarser divisions vote too. Of the quarter of the divisions that are most like all others (mean adjusted
-    Rand index), the one whose vote is most unanimous leads.
-
-    Parameters
-    ----------
-    divisions
-        Each (n,), from 0 without gaps; at least one into k.
-    k
-        Number of domains.
-
-    Returns
-    -------
-    (n,) labels from 0 to k - 1 with most votes, and the share of votes (n, k) CSR. A domain that the vote would leave
-    empty keeps those spots of the leading division that have at least half as many votes for it as any spot has.
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    exact = [one for one in divisions if int(one.max()) + 1 == k]
-    likeness = [float(np.mean([adjusted_rand_score(one, other) for other in divisions])) for one in exact]
-    typical = np.argsort(-np.array(likeness), kind="stable")[: -(-len(exact) // _TYPICAL)]
-    best, most = None, -1.0
-    for lead in (exact[i] for i in typical):
-        labels, share = _led(np.asarray(lead, np.int64), divisions, k)
-        support = round(float(np.asarray(share[np.arange(len(lead)), labels]).mean()), 9)
-        if support > most:
-            best, most = (labels, share), support
-    if best is None:
-        raise ConfigError("no division has this number of domains", where="k", found=k)
-    return best
-
-
-def _led(
-    lead: NDArray[np.int64], divisions: Sequence[NDArray[np.integer]], k: int
-) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
-    """Labels and shares of votes where one division leads."""
-    n = len(lead)
-    columns = []
-    for one in divisions:
-        parts = int(one.max()) + 1
-        together = np.bincount(np.asarray(one, np.int64) * k + lead, minlength=parts * k).reshape(parts, k)
-        columns.append(together.argmax(axis=1)[one])
-    rows = np.tile(np.arange(n), len(divisions))
-    share = sparse.csr_matrix((np.ones(len(rows)), (rows, np.concatenate(columns))), shape=(n, k))
-    share.sum_duplicates()
-    share.data /= len(divisions)
-    winner = np.asarray(share.argmax(axis=1)).ravel().astype(np.int64)
-    lost = np.setdiff1d(np.arange(k), winner)
-    for domain in lost:
-        votes = np.where(lead == domain, share[:, [domain]].toarray().ravel(), 0.0)
-        winner[votes >= votes.max() / 2] = domain
-    # giving one back may have emptied another
-    return (winner if len(np.unique(winner)) == k else lead), share
-
-
 def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
-    """Choose the number of domains on which disturbed repeats agree best.
+    """Choose the number of domains on which disturbed repeats agree best, and tell the others that hold.
 
     The stability of a number is the mean adjusted Rand index between pairs of repeats. The most stable number from
     three up is chosen: of several as good the largest, or the smallest where the repeats agree on none of them (under
@@ -195,7 +134,8 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
 
     Returns
     -------
-    {"numbers", "stability", "chosen", "admissible", "rule"}, fit for JSON.
+    {"numbers", "stability", "chosen", "admissible", "levels", "agreed", "rule"}, fit for JSON. Admissible numbers are
+    about as stable as the chosen one; levels are stable and more so than the numbers beside them.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -213,10 +153,17 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
         "stability": [round(value, 4) for value in curve],
         "chosen": chosen,
         "admissible": [k for k, stability in zip(numbers, curve, strict=True) if stability >= least],
+        "levels": _peaks(curve),
         "agreed": agreed,
         "rule": "most stable number from 3 up by mean pairwise ARI over disturbed repeats, of several as good the "
         "largest, or the smallest where none reaches 0.6; 2 where no other comes near",
     }
+
+
+def _peaks(curve: Sequence[float]) -> list[int]:
+    """Numbers at which repeats agree, and agree better than with one domain more or fewer: levels of a hierarchy."""
+    inner = range(1, len(curve) - 1)
+    return [i + 2 for i in inner if curve[i] >= _AGREED and curve[i] > max(curve[i - 1], curve[i + 1])]
 
 
 def _most_stable(curve: Sequence[float]) -> int:

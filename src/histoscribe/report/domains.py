@@ -98,7 +98,7 @@ def _page(contents: ReportContents, facts: DomainFacts, plates: list[Plate]) -> 
         facts=facts_of(contents),
         plates={plate.name: picture_of(plate) for plate in plates},
         portraits=_portraits(contents, facts),
-        why=words.why_this_number(evidence, contents.n_domains),
+        why=words.why_this_number(evidence, contents.n_domains) + _levels(evidence),
         admissible=(evidence.get("choice") or {}).get("admissible") or [],
         agreed=evidence.get("consensus"),
         evidence=list(words.flat({k: v for k, v in evidence.items() if k not in ("choice", "requested")})),
@@ -110,6 +110,15 @@ def _page(contents: ReportContents, facts: DomainFacts, plates: list[Plate]) -> 
         notes=contents.notes,
         limits=LIMITS,
     )
+
+
+def _levels(evidence: dict[str, Any]) -> list[str]:
+    """Say at which other numbers the tissue divides well, finer or coarser than the one shown."""
+    levels = (evidence.get("choice") or {}).get("levels") or []
+    others = ", ".join(f"{k:,}" for k in levels if k != evidence.get("n_domains"))
+    if not others:
+        return []
+    return [f"Other levels, each more stable than one domain more or fewer: {others}. Ask for one with --n-domains."]
 
 
 def _portraits(contents: ReportContents, facts: DomainFacts) -> list[dict[str, Any]]:
@@ -151,7 +160,7 @@ def _genes(markers: pd.DataFrame | None, k: int) -> list[dict[str, str]]:
 
 def _look(morphology: pd.DataFrame | None, k: int) -> list[str]:
     if morphology is None:
-        return []
+        return ["not measured"]
     own = _rows(morphology[morphology["domain"] == k])
     marked = [row for row in own if abs(row["effect"]) >= _LEAST_EFFECT]
     marked.sort(key=lambda row: -abs(row["effect"]))

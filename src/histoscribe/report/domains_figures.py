@@ -14,6 +14,8 @@ from histoscribe.report.sheet import Floats, Sheet
 from histoscribe.report.tiles import draw_tiles
 
 _GENES_EACH, _MOST_GENES = 3, 36
+# inches; narrower, the title and the key would leave no room for a single gene
+_LEAST_WIDTH = 4.0
 _MAPS, _MAP_COLUMNS, _MAP_WIDTH = 8, 4, 2.3
 _INK = "#3A424C"
 
@@ -34,7 +36,11 @@ def draw_markers(sheet: Sheet, spots: Any, markers: pd.DataFrame) -> Plate:
     genes = list(dict.fromkeys(strongest))[:_MOST_GENES]
     found, mean = _by_domain(sheet, spots, genes)
     scaled = (mean - mean.min(axis=0)) / np.maximum(np.ptp(mean, axis=0), 1e-12)  # (K, genes)
-    figure = Figure(figsize=(1.6 + 0.27 * len(genes), 1.7 + 0.26 * len(sheet.domains)), dpi=DPI, layout="constrained")
+    figure = Figure(
+        figsize=(max(_LEAST_WIDTH, 1.6 + 0.27 * len(genes)), 1.7 + 0.26 * len(sheet.domains)),
+        dpi=DPI,
+        layout="constrained",
+    )
     axes = figure.subplots()
     column, row = np.meshgrid(np.arange(len(genes)), np.arange(len(sheet.domains)))
     drawn = axes.scatter(

@@ -5,14 +5,18 @@ from typing import Any
 from numpy.typing import NDArray
 from scipy import sparse
 
+from histoscribe.errors import ConfigError, listing
 from histoscribe.graph.detect import detect_lattice
 from histoscribe.graph.knn import knn_graph
 from histoscribe.graph.lattice import lattice_graph
 from histoscribe.section import Section
 
 # methods that read counts; the others are handed the picture alone
-_READ_COUNTS = frozenset({"niche", "efnst"})
+_READ_COUNTS = frozenset({"niche", "niche-leiden", "efnst"})
 AUTO = "auto"
+# what surrounds a spot tells more of it than what lies under it; of bins much smaller than a spot it tells of others
+_TILE_UM, _TILE_UM_OF_BINS, _BIN_UM = 112.0, 48.0, 24.0
+_CLUSTERED = {"mixture": "niche", "leiden": "niche-leiden"}
 
 
 def chosen_method(section: Section, method: str) -> str:
@@ -20,6 +24,42 @@ def chosen_method(section: Section, method: str) -> str:
     if method != AUTO:
         return method
     return "niche" if section.has_counts else "histology"
+
+
+def clustered(method: str | None, clustering: str | None) -> str | None:
+    """Name of the method that divides by a clustering, "mixture" or "leiden"; None for the method's own way.
+
+    Raises
+    ------
+    ConfigError
+        A clustering for a method that does not let it be chosen, or one that does not exist.
+    """
+    if clustering is None:
+        return method
+    if method not in (None, AUTO, *_CLUSTERED.values()):
+        raise ConfigError(
+            f"the method {method!r} has one way to cluster",
+            where="clustering",
+            found=clustering,
+            mend="leave the clustering out, or use the method niche",
+        )
+    if clustering not in _CLUSTERED:
+        raise ConfigError(
+            "there is no such clustering", where="clustering", expected=listing(_CLUSTERED), found=clustering
+        )
+    return _CLUSTERED[clustering]
+
+
+def chosen_tile_um(section: Section, tile_um: float | None) -> float:
+    """Return the side of the tile that describes a spot: what is given, or 112 um, or 48 um for bins up to 24 um."""
+    if tile_um is not None:
+        return tile_um
+    return _TILE_UM_OF_BINS if has_small_bins(section) else _TILE_UM
+
+
+def has_small_bins(section: Section) -> bool:
+    """Whether the spots are bins of up to 24 um, much smaller than what surrounds them."""
+    return section.lattice is not None and section.lattice.spot_diameter_um <= _BIN_UM
 
 
 def feature_blocks(

@@ -19,7 +19,7 @@ class RunConfig:
     encoder
         Name of a built-in encoder, or path of a card (TOML).
     tile_um
-        Side of the square of tissue that describes a spot, in microns.
+        Side of the square of tissue that describes a spot, in microns; None for 112, or 48 for bins of up to 24.
     method
         Domain method; "auto" for "niche" where there are counts and "histology" where there is the picture alone.
     n_domains
@@ -44,7 +44,7 @@ class RunConfig:
     """
 
     encoder: str = "efficientnet_b0"
-    tile_um: float = 112.0
+    tile_um: float | None = None
     method: str = "auto"
     n_domains: int | None = None
     weights: dict[str, float] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Refuse values that no stage could use."""
         problems = []
-        if not self.tile_um > 0:
+        if self.tile_um is not None and not self.tile_um > 0:
             problems.append(f"tile_um must be above 0 microns, not {self.tile_um}")
         if self.n_domains is not None and self.n_domains < 1:
             problems.append(f"n_domains must be at least 1, not {self.n_domains}")
@@ -115,6 +115,8 @@ def _fits(value: Any, default: Any, key: str) -> bool:
         return isinstance(value, bool) and isinstance(default, bool)
     if key == "n_domains":
         return isinstance(value, int)
+    if key == "tile_um":
+        return isinstance(value, int | float)
     if key == "stain_reference":
         return isinstance(value, str)
     if key == "weights":

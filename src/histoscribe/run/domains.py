@@ -1,7 +1,8 @@
 """The verbs on tissue domains: find them in a section or a cohort, and score them against known labels."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from histoscribe.io.preflight import Preflight, preflight
 from histoscribe.io.reading import Reading, Request
 from histoscribe.report import ReportContents, write_summary
 from histoscribe.run import stages
-from histoscribe.run.blocks import AUTO, chosen_method, spot_graph
+from histoscribe.run.blocks import AUTO, chosen_method, chosen_tile_um, spot_graph
 from histoscribe.run.config import RunConfig, read_config
 from histoscribe.run.domain_stages import (
     DomainChoice,
@@ -31,7 +32,7 @@ from histoscribe.run.events import Listener, silent
 from histoscribe.run.identity import code_fingerprint, input_record, versions
 from histoscribe.run.pipeline import Outcome
 from histoscribe.run.prepared import Prepared
-from histoscribe.run.requests import requests_of
+from histoscribe.run.requests import is_sheet, requests_of
 from histoscribe.section import Section
 from histoscribe.slide.tissue import tissue_mask
 from histoscribe.store.files import fingerprint, write_json, writing_to
@@ -62,7 +63,8 @@ def domains(
     out
         Folder of the result; several sections have one folder each in it, a summary, and their domains matched.
     method
-        "niche", "efnst" or "histology"; niche where there are counts and histology where there are none, if not given.
+        "niche", "niche-leiden", "efnst" or "histology"; niche where there are counts and histology where there are
+        none, if not given.
     n_domains
         Number of domains, obeyed exactly; chosen with evidence where not given.
     consensus
@@ -84,25 +86,12 @@ def domains(
     if method is not None:
         DOMAINS.get(method)
     settings = _settings(config).updated(n_domains=n_domains)
+    one = partial(_one, method=method, config=settings, consensus=consensus, listen=listen)
     path, out = Path(path), Path(out)
     requests = requests_of(path)
-    if len(requests) == 1 and path.suffix.lower() != ".csv":
-        return [_one(requests[0], out, method, settings, consensus=consensus, listen=listen)]
-    with writing_to(out):
-        _refuse_single(out)
-        out.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    for request in requests:
-        name = request.section or (request.path.name if request.path else "section")
-        try:
-            outcomes.append(_one(request, out / name, method, settings, consensus=consensus, listen=listen))
-        except HistoscribeError as error:
-            listen({"event": "refused", "section": name, "reason": str(error)})
-            outcomes.append(Outcome(name, "refused", str(error)))
-    with writing_to(out):
-        write_summary(out, [_row(one) for one in outcomes])
-        _write_matched(out, outcomes)
-    return outcomes
+    if len(requests) == 1 and not is_sheet(path):
+        return [one(requests[0], out)]
+    return _cohort(requests, out, one, listen)
 
 
 def score(
@@ -154,6 +143,27 @@ def score(
     return scores
 
 
+def _cohort(
+    requests: list[Request], out: Path, one: Callable[[Request, Path], Outcome], listen: Listener
+) -> list[Outcome]:
+    """Find the domains of every section, a refused one holding up no other; write the summary and what matches."""
+    with writing_to(out):
+        _refuse_single(out)
+        out.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for request in requests:
+        name = request.section or (request.path.name if request.path else "section")
+        try:
+            outcomes.append(one(request, out / name))
+        except HistoscribeError as error:
+            listen({"event": "refused", "section": name, "reason": str(error)})
+            outcomes.append(Outcome(name, "refused", str(error)))
+    with writing_to(out):
+        write_summary(out, [_row(outcome) for outcome in outcomes])
+        _write_matched(out, outcomes)
+    return outcomes
+
+
 def _refuse_single(out: Path) -> None:
     if (out / "manifest.json").exists():
         raise ResultError(
@@ -181,7 +191,7 @@ class _Work:
 
 
 def _one(
-    request: Request, out: Path, method: str | None, config: RunConfig, *, consensus: bool, listen: Listener
+    request: Request, out: Path, *, method: str | None, config: RunConfig, consensus: bool, listen: Listener
 ) -> Outcome:
     """Read one section, find its domains and publish the result in `out`."""
     listen({"event": "stage", "stage": "read", "state": "started"})
@@ -190,6 +200,7 @@ def _one(
     mask = None if section.image is None else tissue_mask(section.image)
     found = preflight(reading, mask=mask)
     found.raise_if_refused()
+    config = replace(config, tile_um=chosen_tile_um(section, config.tile_um))
     choice = _choice(section, method, config, consensus=consensus)
     inputs = input_record(reading, request)
     record = _record(section, inputs, config, choice)

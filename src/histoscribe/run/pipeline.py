@@ -13,7 +13,7 @@ from histoscribe.io.preflight import preflight
 from histoscribe.io.reading import Reading, Request
 from histoscribe.nuclei import Segmenter
 from histoscribe.run import stages
-from histoscribe.run.blocks import chosen_method
+from histoscribe.run.blocks import chosen_method, chosen_tile_um, has_small_bins
 from histoscribe.run.config import RunConfig
 from histoscribe.run.events import Listener
 from histoscribe.run.identity import code_fingerprint, input_record, versions
@@ -72,6 +72,12 @@ def prepare(request: Request, config: RunConfig) -> Prepared:
     mask = tissue_mask(section.require_image())
     found = preflight(reading, mask=mask)
     found.raise_if_refused()
+    if config.maps and has_small_bins(section):
+        raise ConfigError(
+            "maps are not made from bins as small as these, one by one",
+            where=f"section {section.name!r}",
+            mend="leave --map out; the command histoscribe map sums the bins to spots and maps those",
+        )
     if config.align:
         section, note = _aligned(section, mask, reading)
         notes.append(note)
@@ -97,7 +103,11 @@ def run_section(
     prepared = prepare(request, config)
     encoder = build_encoder(load_card(config.encoder), device=config.device, precision=config.precision)
     segmenter = None if config.nuclei == NONE else build_segmenter(config.nuclei)
-    config = replace(config, method=chosen_method(prepared.section, config.method))
+    config = replace(
+        config,
+        method=chosen_method(prepared.section, config.method),
+        tile_um=chosen_tile_um(prepared.section, config.tile_um),
+    )
     normaliser = fitted_normaliser(prepared.section, config)
     if normaliser is not None:
         encoder = StainedEncoder(encoder, normaliser)

@@ -18,7 +18,7 @@ from histoscribe.domains.metrics import score_domains
 from histoscribe.encoders import Encoder, embed
 from histoscribe.report import ReportContents, write_report
 from histoscribe.report.plate import Plate
-from histoscribe.run.blocks import chosen_method, feature_blocks, spot_graph
+from histoscribe.run.blocks import chosen_method, chosen_tile_um, feature_blocks, spot_graph
 from histoscribe.run.config import RunConfig
 from histoscribe.run.nuclei import nuclei_plate, read_nuclei_element
 from histoscribe.run.prepared import Prepared
@@ -52,7 +52,7 @@ def embed_stage(folder: Path, prepared: Prepared, encoder: Encoder, config: RunC
         section.require_image(),
         section.xy_px,
         encoder,
-        tile_um=config.tile_um,
+        tile_um=chosen_tile_um(section, config.tile_um),
         folder=folder / EMBEDDING,
         progress=progress,
     )

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from histoscribe.domains.ensemble import agreed
+from histoscribe.domains.metrics import adjusted_rand_index
+from histoscribe.errors import ConfigError
+
+THIRDS = np.repeat([0, 1, 2], 20)
+
+
+def test_a_spot_that_most_divisions_put_elsewhere_goes_there():
+    good, odd = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 1])
+    labels, share = agreed([odd, good, good], 2)
+    assert adjusted_rand_index(labels, good) == 1.0
+    assert share[2, labels[2]] == pytest.approx(2 / 3)
+
+
+def test_finer_and_coarser_divisions_have_their_say():
+    finer = np.arange(60) // 10
+    assert adjusted_rand_index(agreed([finer, THIRDS, np.minimum(THIRDS, 1)], 3)[0], THIRDS) == 1.0
+
+
+def test_names_of_domains_do_not_matter():
+    rng = np.random.default_rng(0)
+    divisions = [np.where(rng.random(60) < 0.2, rng.integers(0, 3, 60), THIRDS) for _ in range(7)]
+    turned = [(one + i) % 3 for i, one in enumerate(divisions)]
+    assert np.array_equal(agreed(divisions, 3)[0], agreed(turned, 3)[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 40), k=st.integers(1, 40), parts=st.integers(1, 6))
+def test_the_number_is_obeyed(n, k, parts):
+    rng, k = np.random.default_rng(n), min(k, n)
+    others = [np.unique(rng.integers(0, parts, n), return_inverse=True)[1] for _ in range(3)]
+    labels, share = agreed([rng.permutation(np.arange(n) % k), *others], k)
+    assert np.array_equal(np.unique(labels), np.arange(k))
+    assert 0 <= share.max() <= 1 + 1e-12
+
+
+def test_without_a_division_into_that_number_it_is_refused():
+    with pytest.raises(ConfigError, match="no division"):
+        agreed([THIRDS], 4)
