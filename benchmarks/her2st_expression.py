@@ -19,7 +19,7 @@ from histoscribe.predict.metrics import average_sections, score_section
 from support.expression import BULB, DATA, PATIENT_A, PATIENT_C, observed
 
 ENCODERS = {"resnet": ("resnet",), "resnet+morphology": ("resnet", "morphology")}
-HEAD_NAMES = ("depth", "knn", "ridge", "lowrank")
+HEAD_NAMES = ("depth", "knn", "ridge", "lowrank", "serial")
 
 
 def targets():

@@ -16,6 +16,7 @@ SMALL = {
     "multiscale": {"epochs": 2},
     "multiscale_pixels": {"epochs": 1, "tile_px": 30, "width": 4},
     "finetune": {"backbone": "test_resnet", "epochs": 1, "tile_px": 32},
+    "stack": {"heads": ["ridge", "knn"], "options": {"knn": {"k": [3, 6]}}},
 }
 N, TILE_PX = 48, 32
 
@@ -100,12 +101,12 @@ def test_the_same_seed_gives_the_same_bytes_on_any_threads(kind):
     assert found[0].tobytes() == found[1].tobytes()
 
 
-def test_fitting_leaves_the_global_random_numbers_alone(kind):
+def test_the_global_random_numbers_are_left_alone(kind):
     import torch
 
     X, Y, groups = data()
     state, before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002  (what others would use)
-    kind(**SMALL.get(kind.name, {})).fit(X, Y, groups)
+    kind(**SMALL.get(kind.name, {})).fit(X, Y, groups).predict(without_counts(X))
     assert torch.equal(torch.get_rng_state(), state)
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
 

@@ -50,3 +50,13 @@ def test_a_target_fitted_on_a_test_section_is_found(sides):
     ledger.note_names("target", ("P0S0", "P2S0"), ("genes",))
     with pytest.raises(ResultError, match="target was fitted on"):
         ledger.check()
+
+
+def test_colours_taken_from_a_test_section_are_found(sides):
+    from dataclasses import replace
+
+    train, test = ([replace(one, coloured_as="P2S0") for one in side] for side in sides)
+    ledger = Ledger(train, test)
+    ledger.note_colours()
+    with pytest.raises(ResultError, match=r"stain reference was fitted on(.|\n)*P2S0"):
+        ledger.check()

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from histoscribe.errors import ConfigError, InputError
-from histoscribe.predict.stack import MLPStack, RidgeStack, judge_stack
-
-KINDS = (RidgeStack, lambda: MLPStack(hidden=16, epochs=3))
+from histoscribe.predict.stack import RidgeStack, judge_stack
 
 
 def data(noise, seed=0, n=240, t=4):
@@ -44,18 +42,16 @@ def test_a_held_group_has_no_say_in_its_own_predictions():
     np.testing.assert_array_equal(mine.P[held], theirs.P[held])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_params_and_state_make_the_same_stack_again(kind):
+def test_params_and_state_make_the_same_stack_again():
     members, Y, groups = data((0.2, 2.0))
-    stack = kind().fit(members, Y, groups)
-    again = kind().with_state(stack.state())
+    stack = RidgeStack(strength=0.7).fit(members, Y, groups)
+    again = RidgeStack(**stack.params()).with_state(stack.state())
     assert again.predict(members).tobytes() == stack.predict(members).tobytes()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_stack_that_was_not_fitted_says_so(kind):
+def test_a_stack_that_was_not_fitted_says_so():
     with pytest.raises(ConfigError, match="not fitted"):
-        kind().predict(data((0.2, 2.0))[0])
+        RidgeStack().predict(data((0.2, 2.0))[0])
 
 
 def test_one_member_cannot_be_stacked():

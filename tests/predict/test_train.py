@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from histoscribe.errors import ConfigError, InputError
-from histoscribe.predict.train import Course, train
+from histoscribe.predict.train import Course, train, weights_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5)).astype(np.float32)
@@ -40,10 +40,38 @@ def test_the_weights_are_those_of_the_best_epoch():
     assert any(error == pytest.approx(min(trained.errors), rel=1e-4) for error in by_group)
 
 
-def test_rates_go_down_once_per_epoch_and_never_up():
-    trained = train(Linear, sample, Y, course=Course(8, 1e-2, batch=4, seed=0), groups=GROUPS)
-    assert list(trained.rates) == sorted(trained.rates, reverse=True)
-    assert trained.rates[0] == pytest.approx(1e-2)
+def test_the_weights_kept_are_a_copy_and_not_what_training_goes_on_with():
+    made = []
+
+    def make():
+        made.append(Linear())
+        return made[-1]
+
+    noise = np.random.default_rng(4).normal(size=Y.shape).astype(np.float32)
+    trained = train(make, sample, noise, course=Course(40, 0.05, patience=40, seed=1), groups=GROUPS)
+    assert trained.epoch < len(trained.errors)
+    assert not np.array_equal(trained.weights["map.weight"], weights_of(made[0])["map.weight"])
+
+
+def test_rates_follow_half_a_cosine_over_the_epochs_whatever_the_number_of_steps():
+    for batch in (4, 32):
+        rates = train(Linear, sample, Y, course=Course(8, 1e-2, batch=batch, seed=0), groups=GROUPS).rates
+        expected = [1e-4 + (1e-2 - 1e-4) * (1 + np.cos(np.pi * epoch / 8)) / 2 for epoch in range(8)]
+        np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+def test_training_again_gives_the_same_bytes():
+    course = Course(6, 1e-2, batch=8, seed=3)
+    first, again = (train(Linear, sample, Y, course=course, groups=GROUPS) for _ in range(2))
+    assert {key: value.tobytes() for key, value in first.weights.items()} == {
+        key: value.tobytes() for key, value in again.weights.items()
+    }
+    assert first.errors == again.errors
+
+
+def test_another_seed_gives_other_weights():
+    first, other = (train(Linear, sample, Y, course=Course(3, 1e-2, seed=s), groups=GROUPS) for s in (0, 1))
+    assert not np.array_equal(first.weights["map.weight"], other.weights["map.weight"])
 
 
 def test_training_stops_when_nothing_is_gained():

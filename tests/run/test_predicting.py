@@ -14,7 +14,7 @@ from histoscribe.run.predict_options import PredictOptions, read_options
 from histoscribe.run.predicting import evaluate, fit, predict
 from histoscribe.store.result import verify_result
 
-OPTIONS = PredictOptions(heads=("ridge",), encoder="morphology", tile_um=(112.0,), n_genes=8)
+OPTIONS = PredictOptions(heads=("ridge",), encoders=("morphology",), tile_um=(112.0,), n_genes=8)
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,37 @@ def test_a_fold_that_fails_does_not_lose_the_finished_ones(cohort, tmp_path, mon
     assert states == {"P0": "reused", "P1": "done", "P2": "reused"}
 
 
+def test_no_fold_takes_its_colours_from_a_section_that_it_tests(cohort, tmp_path, without_page):
+    found = evaluate(
+        cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS.updated(stain="reinhard", heads=("mean",))
+    )
+    folds = json.loads((found.folder / "audit.json").read_text())["folds"]
+    references = {}
+    for name, fold in folds.items():
+        (entry,) = [entry for entry in fold["fitted"] if entry["part"] == "stain reference"]
+        (references[name],) = [seen["section"] for seen in entry["fitted_on"]]
+        assert references[name] in fold["train"]
+    assert references == {"P0": "P1S0", "P1": "P0S0", "P2": "P0S0"}
+
+
+def test_a_model_gives_a_new_slide_the_colours_of_its_training(cohort, tmp_path, monkeypatch):
+    from histoscribe.run.stain import StainReference
+
+    asked = []
+    honest = StainReference.on
+    monkeypatch.setattr(StainReference, "on", lambda self, section: asked.append(self) or honest(self, section))
+    fit(cohort / "sheet.csv", out=tmp_path / "m", head="ridge", options=OPTIONS.updated(stain="reinhard"))
+    fitted = asked[-1]
+    predict(tmp_path / "m", cohort / "P1S0", out=tmp_path / "p")
+    assert asked[-1].section == fitted.section == "P0S0"
+    assert np.array_equal(asked[-1].normaliser.reference, fitted.normaliser.reference)
+
+
+def test_the_blocks_of_one_section_have_one_stain():
+    with pytest.raises(ConfigError, match="one stain"):
+        OPTIONS.updated(by="blocks", stain="macenko")
+
+
 def test_one_section_is_divided_into_blocks_and_marked_leaky(cohort, tmp_path, without_page):
     path = sheet(cohort, tmp_path, lambda table: table.head(1))
     found = evaluate(path, out=tmp_path / "r", options=OPTIONS.updated(by="blocks", heads=("mean",)))
@@ -178,7 +209,58 @@ def test_another_encoder_is_refused(model, cohort, tmp_path):
     card = tmp_path / "other.toml"
     card.write_text('like = "morphology"\nname = "other"\n')
     with pytest.raises(ConfigError, match=r"another encoder(.|\n)*morphology"):
-        predict(model, cohort / "P1S0", out=tmp_path / "p", encoder=str(card))
+        predict(model, cohort / "P1S0", out=tmp_path / "p", encoders=[str(card)])
+
+
+def card(folder, **differs):
+    """The card of one more encoder, which needs no weights either."""
+    lines = {"like": "morphology", "name": "second"} | differs
+    (folder / "second.toml").write_text("\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items()))
+    return str(folder / "second.toml")
+
+
+@pytest.fixture(scope="module")
+def of_two(cohort, tmp_path_factory):
+    """A model of two encoders."""
+    folder = tmp_path_factory.mktemp("of_two")
+    together = OPTIONS.updated(encoders=("morphology", card(folder)))
+    fit(cohort / "sheet.csv", out=folder / "m", head="ridge", options=together)
+    return folder / "m"
+
+
+def test_a_model_of_two_encoders_keeps_both_and_predicts_with_both(of_two, cohort, tmp_path):
+    fitted = predicting.read_model(of_two)
+    assert [card["name"] for card in fitted.facts["encoders"]] == ["morphology", "second"]
+    assert {"morphology@112", "second@112"} <= set(fitted.head.front_.widths)
+    found = predict(of_two, cohort / "P1S0", out=tmp_path / "p", encoders=[card(tmp_path)])
+    assert np.isfinite(found["P1S0"].table.X).all()
+
+
+def test_a_model_asks_for_the_card_that_is_not_built_in(of_two, cohort, tmp_path):
+    with pytest.raises(ConfigError, match="no encoder called 'second'"):
+        predict(of_two, cohort / "P1S0", out=tmp_path / "p")
+
+
+def test_an_encoder_whose_card_differs_is_refused_among_several(of_two, cohort, tmp_path):
+    other = card(tmp_path, input_px=96)
+    with pytest.raises(ConfigError, match=r"another encoder(.|\n)*input_px 128(.|\n)*input_px 96"):
+        predict(of_two, cohort / "P1S0", out=tmp_path / "p", encoders=[other])
+
+
+def test_one_more_encoder_leaves_the_work_of_the_others_as_it_is(cohort, evaluated, tmp_path, without_page):
+    shutil.copytree(evaluated.folder, tmp_path / "r")
+    events = []
+    together = OPTIONS.updated(encoders=("morphology", card(tmp_path)), heads=("mean",))
+    evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=together, listen=events.append)
+    embedded = {event["stage"] for event in events if event.get("stage", "").startswith("embed")}
+    assert embedded == {"embed 112 um (second)"}
+    assert set(json.loads((tmp_path / "r" / "run.json").read_text())["encoder"]) == {"morphology", "second"}
+
+
+def test_two_encoders_of_one_name_are_refused(cohort, tmp_path):
+    (tmp_path / "same.toml").write_text('like = "morphology"\nname = "morphology"\n')
+    with pytest.raises(ConfigError, match="two encoders bear one name"):
+        evaluate(cohort / "sheet.csv", out=tmp_path / "r", encoders=["morphology", tmp_path / "same.toml"])
 
 
 def test_a_slide_at_another_scale_is_refused(model, cohort, tmp_path):
@@ -297,38 +379,6 @@ def test_sections_scanned_at_different_scales_are_refused_with_the_way_out(cohor
     monkeypatch.setattr(predicting, "read_files", coarse)
     with pytest.raises(InputError, match=r"different scales(.|\n)*--mpp 8"):
         evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS)
-
-
-def test_at_a_common_scale_a_fine_slide_is_seen_as_a_coarse_one_would_be():
-    from scipy.ndimage import gaussian_filter
-
-    from histoscribe.encoders import build_encoder, load_card
-    from histoscribe.run.observing import CoarseEncoder
-    from histoscribe.slide.image import ArraySource, SlideImage
-    from histoscribe.slide.tiles import read_tiles
-
-    # nothing in it is finer than a pixel of the coarse slide
-    pixels = gaussian_filter(np.random.default_rng(0).normal(size=(512, 512, 3)), (24, 24, 0))
-    pixels = np.clip(150 + 40 * pixels / pixels.std(), 0, 255).astype(np.uint8)
-    fine, coarse = SlideImage(ArraySource([pixels]), mpp=0.5), SlideImage(ArraySource([pixels[4::8, 4::8]]), mpp=4.0)
-    encoder, options = build_encoder(load_card("morphology")), OPTIONS.updated(mpp=4.0)
-    found = []
-    for image, side_px in ((fine, 512), (coarse, 64)):
-        seen_by = CoarseEncoder(encoder, image, options, side_um=112.0)
-        assert seen_by.card.input_px == 28
-        tiles = read_tiles(image, np.array([[side_px / 2, side_px / 2]]), tile_um=112.0, out_px=28)
-        found.append(seen_by.encode(tiles))
-    assert np.corrcoef(*np.concatenate(found))[0, 1] > 0.99
-
-
-def test_a_slide_coarser_than_the_common_scale_is_refused():
-    from histoscribe.encoders import build_encoder, load_card
-    from histoscribe.run.observing import CoarseEncoder
-    from histoscribe.slide.image import ArraySource, SlideImage
-
-    image = SlideImage(ArraySource([np.zeros((64, 64, 3), np.uint8)]), mpp=8.0)
-    with pytest.raises(InputError, match=r"coarser(.|\n)*--mpp 8"):
-        CoarseEncoder(build_encoder(load_card("morphology")), image, OPTIONS.updated(mpp=4.0))
 
 
 def test_options_are_read_from_toml_and_wrong_ones_named(tmp_path):

@@ -44,9 +44,11 @@ def test_options_of_the_command_line_reach_the_evaluation(tmp_path, monkeypatch,
     monkeypatch.setattr(predicting, "evaluate", evaluated)
     (tmp_path / "o.toml").write_text("n_genes = 30\nseed = 4\n")
     line = ["evaluate", "sheet.csv", "--target", "genes", "--heads", "ridge,knn", "--by", "section", "--out", tmp_path]
+    line += ["--encoder", "uni", "--encoder", "own.toml"]
     assert run([*line, "--config", tmp_path / "o.toml", "--seed", 5]) == 0
     options = given["options"]
     assert (options.heads, options.by, options.n_genes, options.seed) == (("ridge", "knn"), "section", 30, 5)
+    assert options.encoders == ("uni", "own.toml")
     told = capsys.readouterr()
     assert "LEAKY" in told.out
     assert "LEAKY" in told.err

@@ -35,8 +35,10 @@ class Describe:
     """How many genes are chosen."""
     scale: Literal["log1p_cp10k", "log10_panel"] | None = None
     """ln(1 + counts per 10,000 of the whole library), or log10 within the chosen genes."""
-    encoder: str | None = None
-    """Name of an encoder, or path of a card in TOML."""
+    encoders: Annotated[list[str] | None, Parameter(name="--encoder", negative=())] = None
+    """Name of an encoder, or path of a card in TOML; given several times, all of them describe a spot."""
+    stain: Literal["none", "macenko", "reinhard"] | None = None
+    """Give all sections the colours of the first training section."""
     mpp: float | None = None
     """Bring all sections to so many microns per pixel."""
     seed: int | None = None
@@ -46,7 +48,8 @@ class Describe:
 
     def options(self) -> PredictOptions:
         """Return the options, those of the file first."""
-        given = {name: value for name, value in vars(self).items() if name != "config"}
+        given = {name: value for name, value in vars(self).items() if name not in ("config", "encoders")}
+        given["encoders"] = tuple(self.encoders) if self.encoders else None
         return (read_options(self.config) if self.config else PredictOptions()).updated(**given)
 
 
@@ -100,13 +103,13 @@ def predict(
     path: Path,
     *,
     out: Path,
-    encoder: str | None = None,
+    encoders: Annotated[list[str] | None, Parameter(name="--encoder", negative=())] = None,
     mpp: float | None = None,
     show: Show | None = None,
 ) -> int:
     """Predict, and print every warning."""
     with listener(show) as listen:
-        found = predicting.predict(model, path, out=out, encoder=encoder, mpp=mpp, listen=listen)
+        found = predicting.predict(model, path, out=out, encoders=encoders, mpp=mpp, listen=listen)
     for name, one in found.items():
         say(f"{name}: {one.table.n_obs:,} spots, {one.table.n_vars:,} targets")
         for warning in one.warnings:

@@ -12,10 +12,12 @@ HEADS: Registry[type[Head]] = Registry(
         "knn": "histoscribe.predict.heads.knn:NeighboursHead",
         "ridge": "histoscribe.predict.heads.ridge:RidgeHead",
         "lowrank": "histoscribe.predict.heads.lowrank:LowRankHead",
+        "serial": "histoscribe.predict.heads.serial:SerialHead",
         "mlp": "histoscribe.predict.heads.mlp:MLPHead",
         "multiscale": "histoscribe.predict.heads.multiscale:MultiscaleHead",
         "multiscale_pixels": "histoscribe.predict.heads.multiscale_pixels:MultiscalePixelsHead",
         "finetune": "histoscribe.predict.heads.finetune:FinetuneHead",
+        "stack": "histoscribe.predict.heads.stacked:StackHead",
     },
 )
 

@@ -65,6 +65,12 @@ class Ledger:
             {"part": part, "covers": list(covers), "fitted_on": [{"section": name} for name in names], **facts}
         )
 
+    def note_colours(self) -> None:
+        """Note on which sections the stain reference was fitted, as the blocks of both sides themselves say."""
+        references = sorted({one.coloured_as for one in (*self.train, *self.test) if one.coloured_as})
+        facts = {} if references else {"method": "none"}
+        self.note_names("stain reference", references, ("stain reference",), **facts)
+
     def check(self) -> None:
         """Refuse a fold in which anything was fitted on what is not of the training.
 

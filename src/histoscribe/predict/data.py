@@ -32,6 +32,8 @@ class Observed:
         Counts or abundances; None for a slide that is only to be predicted.
     tiles
         (n, h, w, 3) uint8 where a head takes pixels, or None.
+    coloured_as
+        Section on which the stain reference of blocks and tiles was fitted; None where colours are as scanned.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Observed:
     xy_um: NDArray[np.float64]
     measured: Measured | None = None
     tiles: Any = None
+    coloured_as: str | None = None
 
     def __len__(self) -> int:
         """Count the spots."""
@@ -73,6 +76,7 @@ class Observed:
             self.xy_um[index],
             measured,
             None if self.tiles is None else self.tiles[index],
+            self.coloured_as,
         )
 
 

@@ -110,8 +110,8 @@ def prepare_training(sections: Sequence[Observed], target: Target, ledger: Ledge
     measured = [section.require_measured() for section in sections]
     target.fit(measured)
     ledger.note_names("target", getattr(target, "fitted_on_", ()), ("genes", "scale"))
-    # features are standardised section by section, and no stain is normalised: nothing of it is learned elsewhere
-    ledger.note_names("stain reference", (), ("stain reference",), method="none")
+    # features are standardised section by section: nothing of that is learned elsewhere
+    ledger.note_colours()
     Y = np.concatenate([target.transform(one) for one in measured])
     ceilings = {one.name: noise_ceiling(target, one, seed=seed) for one in measured}
     return Training(sections, target, inputs_of(sections), Y, grouping_of(sections), ceilings)

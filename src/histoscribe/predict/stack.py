@@ -4,7 +4,6 @@ The rows given are predictions of spots whose patient, section or block the head
 fitted without one group at a time, and is worth it only if it beats the plain mean on groups that it had not seen.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -15,41 +14,16 @@ from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.predict.head import Matrix
-from histoscribe.predict.heads.scale import TargetScale
 from histoscribe.predict.splits import inner_folds
-from histoscribe.predict.train import Course, Weights, load_weights, predict, train
 
 _WHERE = "stack"
 
 
-class Stack(ABC):
-    """Combines members' predictions (m, n, t) into one (n, t)."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
-        """Learn from out-of-fold predictions (m, n, t), targets (n, t) and groups (n,)."""
-
-    @abstractmethod
-    def predict(self, members: NDArray[Any]) -> Matrix:
-        """Combine (m, n, t) to (n, t) float32; raises ConfigError where it was not fitted."""
-
-    @abstractmethod
-    def params(self) -> dict[str, Any]:
-        """Return the constructor arguments."""
-
-    @abstractmethod
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was fitted, as arrays by name."""
-
-    @abstractmethod
-    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return a fitted copy."""
-
-
-class RidgeStack(Stack):
+class RidgeStack:
     """The plain mean plus, target by target, a ridge on each member's deviation from it; there is no intercept.
+
+    A small network over all members' predictions, as the 35-cell-type system has it, was measured beside it and fell
+    behind the plain mean; see the table in docs/benchmarks-celltypes.md.
 
     Parameters
     ----------
@@ -66,7 +40,7 @@ class RidgeStack(Stack):
         self.weights_: NDArray[np.float64] | None = None  # (m, t)
 
     def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
-        """Learn; see `Stack.fit`."""
+        """Learn from out-of-fold predictions (m, n, t), targets (n, t) and groups (n,); raises InputError."""
         members, Y = _checked(members, Y, groups)
         mean = members.mean(axis=0)
         D = members - mean  # (m, n, t)
@@ -79,7 +53,7 @@ class RidgeStack(Stack):
         return self
 
     def predict(self, members: NDArray[Any]) -> Matrix:
-        """Combine; see `Stack.predict`."""
+        """Combine (m, n, t) to (n, t) float32; raises ConfigError where it was not fitted."""
         members = np.asarray(members, np.float64)
         mean = members.mean(axis=0)
         return np.asarray(mean + ((members - mean) * self._fitted()[:, None, :]).sum(axis=0), np.float32)
@@ -102,80 +76,6 @@ class RidgeStack(Stack):
         if self.weights_ is None:
             raise ConfigError("the stack was not fitted", where=_WHERE, mend="call fit first")
         return self.weights_
-
-
-class MLPStack(Stack):
-    """Two hidden layers over all members' predictions of all targets, stopped on an inner fold of whole groups.
-
-    Parameters
-    ----------
-    hidden
-        Units of the first layer; the second has half as many.
-    epochs
-        At most.
-    seed
-        Of weights and batches.
-    """
-
-    name: ClassVar[str] = "stack_mlp"
-
-    def __init__(self, hidden: int = 512, epochs: int = 60, seed: int = 0) -> None:
-        if min(hidden // 2, epochs) < 1:
-            raise ConfigError("hidden must be at least 2 and epochs at least 1", where=_WHERE)
-        self.hidden, self.epochs, self.seed = hidden, epochs, seed
-        self.weights_: Weights = {}
-        self.scale_: TargetScale | None = None
-
-    def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
-        """Learn; see `Stack.fit`."""
-        members, Y = _checked(members, Y, groups)
-        self.scale_ = TargetScale.fit(Y)
-        sample, m = self._sampler(members), len(members)
-        course = Course(self.epochs, 1e-3, batch=64, seed=self.seed)
-        make = lambda: self._network(m)  # noqa: E731
-        self.weights_ = train(make, sample, self.scale_.apply(Y), course=course, groups=groups).weights
-        return self
-
-    def predict(self, members: NDArray[Any]) -> Matrix:
-        """Combine; see `Stack.predict`."""
-        members, scale = np.asarray(members, np.float64), self._fitted()
-        network = load_weights(self._network(len(members)), self.weights_)
-        return scale.invert(predict(network, self._sampler(members), members.shape[1]))
-
-    def params(self) -> dict[str, Any]:
-        """Return the constructor arguments."""
-        return {"hidden": self.hidden, "epochs": self.epochs, "seed": self.seed}
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return scale and weights."""
-        return {"scale": self._fitted().values} | {f"network/{key}": value for key, value in self.weights_.items()}
-
-    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return a fitted copy."""
-        made = type(self)(**self.params())
-        made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
-        made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
-        return made
-
-    def _fitted(self) -> TargetScale:
-        if self.scale_ is None:
-            raise ConfigError("the stack was not fitted", where=_WHERE, mend="call fit first")
-        return self.scale_
-
-    def _sampler(self, members: NDArray[Any]) -> Any:
-        import torch
-
-        scale = self._fitted()
-        Z = np.concatenate([scale.apply(P) for P in members], axis=1)  # (n, m t)
-        return lambda rows: {"input": torch.from_numpy(Z[rows])}
-
-    def _network(self, m: int) -> Any:
-        from torch import nn
-
-        t, layers = self._fitted().values.shape[1], []
-        for before, after in ((m * t, self.hidden), (self.hidden, self.hidden // 2)):
-            layers += [nn.Linear(before, after), nn.LeakyReLU(0.01), nn.BatchNorm1d(after), nn.Dropout(0.2)]
-        return nn.Sequential(*layers, nn.Linear(self.hidden // 2, t))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,7 +107,7 @@ class Judged:
         return {"note": note, "errors": self.errors, "plain_mean_errors": self.plain_errors}
 
 
-def judge_stack(stack: Stack, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Judged:
+def judge_stack(stack: RidgeStack, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Judged:
     """Fit a stack without each group in turn and compare it there with the plain mean.
 
     Parameters

@@ -150,10 +150,12 @@ def weights_of(network: Any) -> Weights:
     return {key: value.detach().cpu().numpy().copy() for key, value in network.state_dict().items()}
 
 
-def load_weights(network: Any, weights: Mapping[str, NDArray[Any]]) -> Any:
-    """Put weights into a network and return it."""
+def load_weights(make: Callable[[], Any], weights: Mapping[str, NDArray[Any]]) -> Any:
+    """Make a network with these weights, for evaluation; the random ones that it is made with cost nobody a draw."""
     import torch
 
+    with seeded(0):
+        network = make()
     network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in weights.items()})
     return network.eval()
 

@@ -154,7 +154,7 @@ def _protocol(folds: Sequence[Mapping[str, Any]]) -> str:
     held = {"patient": "One patient", "section": "One section", "blocks": "One block of the section"}[folds[0]["rule"]]
     inner = ", ".join(sorted({fold["inner_groups"] for fold in folds}))
     return (
-        f"{held} was left out at a time, {len(folds)} folds. Genes, scalers, components and strengths were fitted on"
+        f"{held} was left out at a time, {len(folds)} folds. Genes, scalers, components and strengths were fitted on "
         f"the others; what had to be chosen was chosen by inner folds by {inner}. The head shown has the best inner "
         "score; the held-out sections had no say in it."
     )

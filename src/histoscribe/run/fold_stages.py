@@ -1,6 +1,6 @@
 """The folds of an evaluation as stages of its result folder: each done once, kept whatever befalls the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from histoscribe.store.result import Draft
 
 def fold_stages(
     draft: Draft,
-    seen: Mapping[str, Seen],
+    seen: Callable[[Fold], Mapping[str, Seen]],
     folds: Sequence[Fold],
     settings: FoldSettings,
     *,
@@ -34,7 +34,7 @@ def fold_stages(
     Parameters
     ----------
     seen
-        All sections by name, embedded.
+        Of a fold: all sections by name, embedded.
     inputs
         What was read of them: the folds depend on it.
 
@@ -47,14 +47,14 @@ def fold_stages(
     InputError
         Folds that failed.
     """
-    sections: dict[str, Observed] = {name: one.observed for name, one in seen.items()}
     done, failures = [], []
     for number, fold in enumerate(folds, 1):
-        name = f"fold_{number:02d}"
+        name, here = f"fold_{number:02d}", seen(fold)
+        sections = {section: one.observed for section, one in here.items()}
         key = fingerprint(
             {
                 "code": code_fingerprint(),
-                "sections": {name: one.key for name, one in seen.items()},
+                "sections": {section: one.key for section, one in here.items()},
                 "inputs": inputs,
                 "settings": _settings_record(settings),
                 "fold": [fold.name, list(fold.train), list(fold.test), fold.rule, fold.leaky],

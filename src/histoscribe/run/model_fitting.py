@@ -26,7 +26,7 @@ from histoscribe.run.observing import SCALE_TOLERANCE, SectionFiles, Seen, seen_
 from histoscribe.run.predict_options import PredictOptions
 
 
-def fitted_model(seen: Mapping[str, Seen], head: str, options: PredictOptions, *, encoder: Mapping[str, Any]) -> Model:
+def fitted_model(seen: Mapping[str, Seen], head: str, options: PredictOptions, *, encoders: Mapping[str, Any]) -> Model:
     """Fit target, head, intervals, cards and novelty on all sections.
 
     Parameters
@@ -37,8 +37,8 @@ def fitted_model(seen: Mapping[str, Seen], head: str, options: PredictOptions, *
         Name of the head.
     options
         What is predicted, and how spots are described.
-    encoder
-        Record of the encoder's card.
+    encoders
+        Name to the record of each encoder's card.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def fitted_model(seen: Mapping[str, Seen], head: str, options: PredictOptions, *
         novelty=novelty,
         cards=[plain(card.record()) for card in cards_of(training, unseen)],
         options=options,
-        encoder=dict(encoder),
+        encoders=dict(encoders),
         facts={
             "patients": {one.name: one.patient for one in sections},
             "n_spots": {one.name: len(one) for one in sections},

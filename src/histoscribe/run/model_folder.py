@@ -8,7 +8,7 @@ MODEL/
   run.json, manifest.json
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.encoders import Card
+from histoscribe.encoders import Card, load_card
 from histoscribe.encoders.novelty import Novelty
-from histoscribe.errors import ConfigError, ResultError
+from histoscribe.errors import ConfigError, ResultError, listing
 from histoscribe.expression.targets import Target, target_from_record
 from histoscribe.predict.conformal import Conformal
 from histoscribe.predict.fitting import make_head
@@ -28,7 +28,7 @@ from histoscribe.store.files import read_json, write_json
 from histoscribe.store.manifest import read_manifest
 from histoscribe.store.result import verify_result
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, FACTS, CARDS, MODEL_CARD = "weights.safetensors", "model.json", "cards.json", "MODEL_CARD.md"
 
 _CARD = """# {title}
@@ -45,7 +45,7 @@ slides gets wider intervals and a warning.
 |---|---|---|---|
 {slides}
 
-Target: {unit}. Features: encoder {encoder} on tiles of {sides} um.
+Target: {unit}. Features: {encoders} on tiles of {sides} um.
 
 ## Scores
 
@@ -58,7 +58,9 @@ Cards: {verdicts}. Intervals are made to hold {level} % of the measurements on s
 
 ## Licence
 
-Encoder {encoder}: {licence} ({source}). A model made with it is bound by its terms.
+Of the encoders; a model made with them is bound by their terms.
+
+{licences}
 """
 
 
@@ -80,8 +82,8 @@ class Model:
         One plain record per target.
     options
         How spots are described.
-    encoder
-        Record of the encoder's card.
+    encoders
+        Name to the record of each encoder's card.
     facts
         Everything else of model.json.
     """
@@ -92,7 +94,7 @@ class Model:
     novelty: Novelty
     cards: list[dict[str, Any]]
     options: PredictOptions
-    encoder: dict[str, Any]
+    encoders: dict[str, dict[str, Any]]
     facts: dict[str, Any]
 
 
@@ -124,7 +126,8 @@ def write_model(folder: Path, model: Model) -> None:
         "head": {"name": model.head.name, "params": model.head.params()},
         "target": model.target.record(),
         "options": model.options.record(),
-        "encoder": model.encoder,
+        # a list, since the order of the encoders counts and that of keys in JSON does not
+        "encoders": list(model.encoders.values()),
         "slides": model.novelty.record(),
         **model.facts,
     }
@@ -164,7 +167,7 @@ def read_model(folder: Path) -> Model:
         return {key.removeprefix(f"{name}/"): value for key, value in arrays.items() if key.startswith(f"{name}/")}
 
     told = dict(facts["options"])
-    options = PredictOptions(**told | {"heads": tuple(told["heads"]), "tile_um": tuple(told["tile_um"])})
+    options = PredictOptions(**told | {key: tuple(told[key]) for key in ("heads", "tile_um", "encoders")})
     return Model(
         head=make_head(facts["head"]["name"], facts["head"]["params"]).with_state(part("head")),
         target=target_from_record(facts["target"]),
@@ -172,35 +175,52 @@ def read_model(folder: Path) -> Model:
         novelty=Novelty.from_state(part("novelty"), facts["slides"]),
         cards=read_json(folder / CARDS),
         options=options,
-        encoder=facts["encoder"],
+        encoders={card["name"]: card for card in facts["encoders"]},
         facts=facts,
     )
 
 
-def require_same_encoder(model: Model, card: Card) -> None:
-    """Refuse another encoder than the model's.
+def cards_of_model(model: Model, given: Sequence[str] = ()) -> list[Card]:
+    """Return the cards of a model's encoders, in its order: those that are given, the others by their names.
 
     Raises
     ------
     ConfigError
-        Naming what differs.
+        A card that is none of the model's, or differs from it; naming what differs.
     """
+    cards = {card.name: card for card in (load_card(name) for name in given)}
+    strangers = [name for name in cards if name not in model.encoders]
+    if strangers:
+        raise ConfigError(
+            "the model was fitted on another encoder",
+            where="encoder",
+            expected=listing(model.encoders),
+            found=listing(strangers),
+            mend=f"give the card of {listing(model.encoders)} with --encoder",
+        )
+    found = [cards.get(name) or load_card(name) for name in model.encoders]
+    for card in found:
+        _require_same_card(card, model.encoders[card.name])
+    return found
+
+
+def _require_same_card(card: Card, known: Mapping[str, Any]) -> None:
     given = card.to_dict()
-    # where the file lies and what it is called changes no number
-    differs = [key for key in sorted(given) if key != "file" and given[key] != model.encoder.get(key)]
+    # where the file lies changes no number
+    differs = [key for key in sorted(given) if key != "file" and given[key] != known.get(key)]
     if differs:
         raise ConfigError(
             "the model was fitted on another encoder",
             where="encoder",
-            expected="; ".join(f"{key} {model.encoder.get(key)}" for key in differs[:3]),
+            expected="; ".join(f"{key} {known.get(key)}" for key in differs[:3]),
             found="; ".join(f"{key} {given[key]}" for key in differs[:3]),
-            mend=f"give the card of {model.encoder['name']} with --encoder",
+            mend=f"give the card of {known['name']} with --encoder",
         )
 
 
 def model_card(facts: Mapping[str, Any], cards: list[dict[str, Any]]) -> str:
     """Describe a model for the people who use it, in Markdown."""
-    target, encoder, inner = facts["target"], facts["encoder"], facts["inner"]
+    target, encoders, inner = facts["target"], facts["encoders"], facts["inner"]
     what = "cell types" if target["kind"] == "abundance" else "genes"
     counts = {
         verdict: sum(card["verdict"] == verdict for card in cards) for verdict in ("use", "caution", "do not use")
@@ -218,12 +238,11 @@ def model_card(facts: Mapping[str, Any], cards: list[dict[str, Any]]) -> str:
         what=what,
         slides="\n".join(slides),
         unit=target["unit"],
-        encoder=encoder["name"],
+        encoders=listing(encoder["name"] for encoder in encoders),
         sides=sides,
         groups=inner["groups"],
         scores="\n".join(scores),
         verdicts=", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()),
         level=f"{100 * facts['options']['level']:.0f}",
-        licence=encoder["licence"],
-        source=encoder["source"],
+        licences="\n".join(f"- {one['name']}: {one['licence']} ({one['source']})" for one in encoders),
     )

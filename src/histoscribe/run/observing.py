@@ -4,16 +4,16 @@ Nothing here is fitted, so that all folds may share it. The embedding is kept in
 again; the blocks are cheap and are made from it each time.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.encoders import Card, Choice, Encoder, embed, load_embedding
-from histoscribe.encoders.base import RGB, Features
+from histoscribe.encoders import Encoder, embed, load_embedding
+from histoscribe.encoders.base import Features
 from histoscribe.encoders.novelty import Look, look_of
 from histoscribe.errors import InputError, listing
 from histoscribe.expression.measured import Measured
@@ -24,19 +24,21 @@ from histoscribe.io.tables import numbers, read_table, require_unique
 from histoscribe.predict.context import feature_blocks
 from histoscribe.predict.data import Observed
 from histoscribe.run.blocks import spot_graph
+from histoscribe.run.coarse import SCALE_TOLERANCE as SCALE_TOLERANCE
+from histoscribe.run.coarse import CoarseEncoder, for_side
 from histoscribe.run.events import Listener
 from histoscribe.run.identity import code_fingerprint, input_record
 from histoscribe.run.predict_options import PredictOptions
+from histoscribe.run.stain import StainedEncoder, StainReference
 from histoscribe.section import Section
-from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tiles import read_tiles
 from histoscribe.slide.tissue import tissue_mask
 from histoscribe.store.files import fingerprint, sha256_file
 from histoscribe.store.result import Draft, StageDone, Work
 
+# a stage puts the embeddings of one section by one encoder into a folder of this name and theirs
+EMBEDDING = "embedding_"
 _LOOK_TILES, _LOOK_PX = 48, 112
-# sections whose pixels differ by more than this factor look different to an encoder
-SCALE_TOLERANCE = 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,11 +85,11 @@ class Seen:
     observed
         Blocks, places and measurements.
     embedding
-        (n, d) of the smallest tiles, not standardised.
+        (n, d) of the smallest tiles by the first encoder, not standardised.
     look
         Stain, sharpness, microns per pixel.
     key
-        Fingerprint of all that the embedding depends on.
+        Fingerprint of all that the embeddings depend on.
     """
 
     observed: Observed
@@ -225,40 +227,31 @@ class Within:
 def observe(
     files: SectionFiles,
     draft: "Draft | Within",
-    encoder: Encoder,
+    encoders: Sequence[Encoder],
     *,
     options: PredictOptions,
     pixels: bool,
     listen: Listener,
+    stain: StainReference | None = None,
 ) -> Seen:
-    """Embed a section into the draft, or take its embedding over, and make its blocks.
+    """Embed a section into the draft, or take its embeddings over, and make its blocks.
+
+    Every encoder is a stage by itself, so that one more of them leaves the others' work as it is. Blocks bear the
+    encoders' names. Where there is a stain reference, encoders and heads of pixels see tiles in its colours.
 
     Raises
     ------
     InputError
         A slide at another scale than asked for, or tiles that cannot be read.
     """
-    name, told = files.name, options.record()
-    key = fingerprint(
-        {
-            "code": code_fingerprint(),
-            "input": _pixels_of(files.inputs),
-            "card": encoder.card.to_dict(),
-            "options": {key: told[key] for key in ("tile_um", "mpp", "device", "precision")},
-        }
-    )
-
-    def work(folder: Path) -> dict[str, Any]:
-        section = files.open()
-        seen_by = encoder if options.mpp is None else CoarseEncoder(encoder, section.require_image(), options)
+    embeddings: dict[tuple[str, float], Features] = {}
+    done = []
+    for encoder in encoders:
+        one = _Embedding(files, encoder, options, stain)
+        done.append((one.key(), one.stage(draft, listen)))
+        at = done[-1][1].folder / one.folder
         for side in options.tile_um:
-            at = folder / f"embedding_{name}" / f"image@{side:g}.zarr"
-            _embed_side(section, _for_side(seen_by, side), side=side, folder=at, listen=listen)
-        return {"look": _look(section, options).record()}
-
-    done = draft.stage(f"embed {name}", key, work, resumable=True)
-    at = done.folder / f"embedding_{name}"
-    embeddings = {("image", float(side)): load_embedding(at / f"image@{side:g}.zarr") for side in options.tile_um}
+            embeddings[encoder.card.name, float(side)] = load_embedding(at / f"{side:g}.zarr")
     blocks = feature_blocks(embeddings, graph=files.graph, xy_um=files.xy_um, context=options.context())
     tiles = None
     if pixels:
@@ -266,9 +259,62 @@ def observe(
         tiles = read_tiles(
             section.require_image(), section.xy_px, tile_um=options.pixel_tile_um, out_px=options.pixel_px
         )
-    observed = Observed(name, files.patient, blocks, files.xy_um, files.measured, tiles)
-    smallest = embeddings["image", float(min(options.tile_um))]
-    return Seen(observed, smallest, Look.from_record(done.facts["look"]), key)
+        tiles = tiles if stain is None else stain.on(section).transform(tiles)
+    coloured_as = None if stain is None else stain.section
+    observed = Observed(files.name, files.patient, blocks, files.xy_um, files.measured, tiles, coloured_as)
+    smallest = embeddings[encoders[0].card.name, float(min(options.tile_um))]
+    look = Look.from_record(done[0][1].facts["look"])
+    return Seen(observed, smallest, look, fingerprint([key for key, _ in done]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Embedding:
+    """The tiles of one section, of every size, as one encoder sees them."""
+
+    files: SectionFiles
+    encoder: Encoder
+    options: PredictOptions
+    stain: StainReference | None
+
+    @property
+    def name(self) -> str:
+        """Which section, which encoder, and in whose colours."""
+        told = f"{self.files.name}@{self.encoder.card.name}"
+        return told if self.stain is None else f"{told}@{self.stain.section}"
+
+    @property
+    def folder(self) -> str:
+        """Folder in the result, with a store per size."""
+        return f"{EMBEDDING}{self.name}"
+
+    def key(self) -> str:
+        """Fingerprint of all that the embedding depends on."""
+        told = self.options.record()
+        return fingerprint(
+            {
+                "code": code_fingerprint(),
+                "input": _pixels_of(self.files.inputs),
+                "card": self.encoder.card.to_dict(),
+                "options": {key: told[key] for key in ("tile_um", "mpp", "device", "precision")},
+                "stain": None if self.stain is None else self.stain.record(),
+            }
+        )
+
+    def stage(self, draft: "Draft | Within", listen: Listener) -> StageDone:
+        """Embed where that was not done before."""
+
+        def work(to: Path) -> dict[str, Any]:
+            section, encoder, mpp = self.files.open(), self.encoder, self.options.mpp
+            if self.stain is not None:
+                encoder = StainedEncoder(encoder, self.stain.on(section))
+            if mpp is not None:
+                encoder = CoarseEncoder(encoder, section.require_image(), mpp)
+            for side in self.options.tile_um:
+                at = to / self.folder / f"{side:g}.zarr"
+                _embed_side(section, for_side(encoder, side), side=side, folder=at, listen=listen)
+            return {"look": _look(section, self.options).record()}
+
+        return draft.stage(f"embed {self.name}", self.key(), work, resumable=True)
 
 
 def _pixels_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,7 +324,7 @@ def _pixels_of(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _embed_side(section: Section, encoder: Encoder, *, side: float, folder: Path, listen: Listener) -> None:
-    said = {"section": section.name, "stage": f"embed {side:g} um"}
+    said = {"section": section.name, "stage": f"embed {side:g} um ({encoder.card.name})"}
     listen({"event": "stage", **said, "state": "started"})
     embed(
         section.require_image(),
@@ -289,80 +335,6 @@ def _embed_side(section: Section, encoder: Encoder, *, side: float, folder: Path
         progress=lambda done, total: listen({"event": "progress", **said, "done": done, "total": total}),
     )
     listen({"event": "stage", **said, "state": "done"})
-
-
-@dataclass(frozen=True, slots=True)
-class CoarseEncoder:
-    """An encoder that sees every slide at one coarser scale, so that sections scanned differently can be compared.
-
-    Parameters
-    ----------
-    encoder
-        Sees the tile enlarged again to its own size.
-    image
-        Refused where its pixels are coarser still.
-    options
-        `mpp` is the common scale.
-    side_um
-        Side of the present tiles; None before it is known.
-    """
-
-    encoder: Encoder
-    image: SlideImage
-    options: PredictOptions
-    side_um: float | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a slide that is coarser than the common scale."""
-        mpp, common = float(self.image.mpp or 0), float(self.options.mpp or 0)
-        if mpp > SCALE_TOLERANCE * common:
-            raise InputError(
-                "this slide is coarser than the scale that all are to be brought to",
-                where=self.image.path,
-                expected=f"at most {common:g} um/px",
-                found=f"{mpp:.3g} um/px",
-                mend=f"give --mpp {mpp:.3g}",
-            )
-
-    @property
-    def card(self) -> Card:
-        """The encoder's card, with the side of the tiles that it is to be given here."""
-        card = self.encoder.card
-        if self.side_um is None:
-            return card
-        px = max(8, round(self.side_um / float(self.options.mpp or 1)))
-        return replace(card, input_px=min(px, card.input_px))
-
-    @property
-    def choice(self) -> Choice:
-        """How the encoder is run here."""
-        return self.encoder.choice
-
-    def with_choice(self, choice: Choice) -> "CoarseEncoder":
-        """Return the same, run in another way."""
-        return replace(self, encoder=self.encoder.with_choice(choice))
-
-    def encode(self, tiles: RGB) -> Features:
-        """Enlarge and encode, (n, h, w, 3) uint8 -> (n, d) float32."""
-        return self.encoder.encode(_enlarged(tiles, self.encoder.card.input_px))
-
-    def encode_grid(self, tiles: RGB) -> Features:
-        """Enlarge and encode to grids, (n, h, w, 3) uint8 -> (n, gh, gw, d) float32."""
-        return self.encoder.encode_grid(_enlarged(tiles, self.encoder.card.input_px))
-
-
-def _for_side(encoder: Encoder, side_um: float) -> Encoder:
-    return replace(encoder, side_um=side_um) if isinstance(encoder, CoarseEncoder) else encoder
-
-
-def _enlarged(tiles: RGB, side_px: int) -> RGB:
-    from PIL import Image
-
-    if tiles.shape[1] == side_px:
-        return tiles
-    pictures = [Image.fromarray(tile).resize((side_px, side_px), Image.Resampling.BILINEAR) for tile in tiles]
-    empty: NDArray[np.uint8] = np.empty((0, side_px, side_px, 3), np.uint8)
-    return np.stack([np.asarray(picture) for picture in pictures]) if pictures else empty
 
 
 def _look(section: Section, options: PredictOptions) -> Look:

@@ -11,6 +11,7 @@ from histoscribe.predict.context import Context
 from histoscribe.predict.evaluate import BASELINES, FoldSettings
 
 TARGETS = ("genes", "abundance")
+STAINS = ("none", "macenko", "reinhard")
 RULES = ("auto", "patient", "section", "blocks")
 
 
@@ -35,14 +36,18 @@ class PredictOptions:
         "log1p_cp10k" or "log10_panel".
     ranks
         Whether cell types are predicted as ranks within the spot.
-    encoder
-        Name of an encoder or path of a card.
+    encoders
+        Names of encoders or paths of cards; spots are described by all of them side by side. A new slide is compared
+        with the training slides by the first.
     tile_um
         Sides of the tiles that describe a spot, in microns.
     neighbours
         Whether the mean of the neighbouring spots' tiles is a feature.
     standardise
         "section": features are standardised within each section; "none".
+    stain
+        "none", "macenko" or "reinhard": give every section the colours of the first training section. In an evaluation
+        each fold has its own; the audit names it.
     mpp
         Bring every section to so many microns per pixel first; needed where sections were scanned at different scales.
     pixel_tile_um, pixel_px
@@ -64,10 +69,11 @@ class PredictOptions:
     n_genes: int = 250
     scale: Literal["log1p_cp10k", "log10_panel"] = "log1p_cp10k"
     ranks: bool = True
-    encoder: str = "efficientnet_b0"
+    encoders: tuple[str, ...] = ("efficientnet_b0",)
     tile_um: tuple[float, ...] = (112.0, 224.0, 448.0)
     neighbours: bool = True
     standardise: Literal["section", "none"] = "section"
+    stain: Literal["none", "macenko", "reinhard"] = "none"
     mpp: float | None = None
     pixel_tile_um: float = 300.0
     pixel_px: int = 78
@@ -79,11 +85,19 @@ class PredictOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, before any file is read."""
-        for name, value, known in (("target", self.target, TARGETS), ("by", self.by, RULES)):
+        for name, value, known in (
+            ("target", self.target, TARGETS),
+            ("by", self.by, RULES),
+            ("stain", self.stain, STAINS),
+        ):
             if value not in known:
                 raise ConfigError(f"there is no {name} {value!r}", where=name, mend=nearest(str(value), known))
         for head in (*self.heads, *self.head_options):
             HEADS.get(head)
+        if self.by == "blocks" and self.stain != "none":
+            raise ConfigError("the blocks of one section have one stain", where="stain", mend="leave stain at none")
+        if not self.encoders or len(set(self.encoders)) < len(self.encoders):
+            raise ConfigError("at least one encoder is needed, and none twice", where="encoders", found=self.encoders)
         if self.mpp is not None and not self.mpp > 0:
             raise ConfigError("microns per pixel must be positive", where="mpp", found=self.mpp)
         if not 0 < self.level < 1:
@@ -107,7 +121,7 @@ class PredictOptions:
         values = asdict(self) | {"heads": list(self.heads), "tile_um": [float(side) for side in self.tile_um]}
         if self.genes not in ("abundant", "variable"):
             values["genes"] = Path(self.genes).name
-        return values | {"encoder": Path(self.encoder).stem if self.encoder.endswith(".toml") else self.encoder}
+        return values | {"encoders": [Path(name).stem if name.endswith(".toml") else name for name in self.encoders]}
 
     def updated(self, **given: Any) -> "PredictOptions":
         """Return a copy in which every value of `given` that is not None replaces the present one."""

@@ -1,13 +1,13 @@
 """Evaluate, fit and predict: the public functions behind the verbs of prediction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from histoscribe.encoders import Encoder, build_encoder, load_card
-from histoscribe.errors import InputError
+from histoscribe.encoders import Card, Encoder, build_encoder, load_card
+from histoscribe.errors import ConfigError, InputError
 from histoscribe.io.samplesheet import read_abundance_tables
 from histoscribe.predict.splits import Fold, block_folds, check_no_patient_on_both_sides, outer_folds
 from histoscribe.run.evaluation_files import write_evaluation
@@ -15,12 +15,13 @@ from histoscribe.run.events import Listener, silent
 from histoscribe.run.fold_stages import fold_stages, read_fold
 from histoscribe.run.identity import code_fingerprint, versions
 from histoscribe.run.model_fitting import fitted_model, require_same_scale
-from histoscribe.run.model_folder import Model, read_model, require_same_encoder, write_model
-from histoscribe.run.observing import SectionFiles, Seen, Within, check_scales, observe, read_files
+from histoscribe.run.model_folder import Model, cards_of_model, read_model, write_model
+from histoscribe.run.observing import EMBEDDING, SectionFiles, Seen, Within, check_scales, observe, read_files
 from histoscribe.run.predict_options import PredictOptions, read_options
 from histoscribe.run.requests import requests_of
 from histoscribe.run.slide_predictions import SlidePrediction, is_challenge, predict_slide, read_slide, write_slide
 from histoscribe.run.slides import slides_of
+from histoscribe.run.stain import StainReference
 from histoscribe.store.files import fingerprint, read_json
 from histoscribe.store.result import Draft, writing_result
 
@@ -49,7 +50,7 @@ def evaluate(
     out: Path | str,
     target: str | None = None,
     heads: Sequence[str] | None = None,
-    encoder: str | None = None,
+    encoders: Sequence[str | Path] | None = None,
     options: PredictOptions | Path | None = None,
     listen: Listener = silent,
 ) -> Evaluation:
@@ -68,8 +69,8 @@ def evaluate(
         "genes" or "abundance".
     heads
         Names of heads.
-    encoder
-        Name of an encoder, or path of a card in TOML.
+    encoders
+        Names of encoders, or paths of cards in TOML; several describe every spot side by side.
     options
         All other options, or a TOML file of them; what is given beside them wins.
     listen
@@ -84,16 +85,16 @@ def evaluate(
     HistoscribeError
         Input, options, encoder or result folder are refused; or a fold failed, and the others are kept.
     """
-    settings = _options(options).updated(target=target, heads=tuple(heads) if heads else None, encoder=encoder)
+    settings = _options(options).updated(target=target, heads=_several(heads), encoders=_several(encoders))
     files = read_sections(Path(samplesheet), settings)
     folds = plan_folds(files, settings)
     job = settings.fold_settings(settings.heads, with_depth=_counted(files))
-    network = _encoder(settings)
-    check_scales({one.name: one.mpp for one in files}, settings, input_px=network.card.input_px)
-    record = _record(settings, network, files) | {"leaky": any(fold.leaky for fold in folds)}
+    networks = _encoders([load_card(name) for name in settings.encoders], settings)
+    check_scales({one.name: one.mpp for one in files}, settings, input_px=_sharpest(networks))
+    record = _record(settings, networks, files) | {"leaky": any(fold.leaky for fold in folds)}
     with writing_result(Path(out)) as draft:
-        seen = _observed(files, draft, network, settings, listen)
-        done = fold_stages(draft, seen, folds, job, inputs=record["inputs"], listen=listen)
+        seen = Observers(files, draft, networks, settings, listen)
+        done = fold_stages(draft, seen.for_fold, folds, job, inputs=record["inputs"], listen=listen)
 
         def work(folder: Path) -> dict[str, Any]:
             results = [read_fold(draft.folder / name) for _, name in done]
@@ -172,27 +173,75 @@ def _options(options: PredictOptions | Path | None) -> PredictOptions:
     return options if isinstance(options, PredictOptions) else read_options(Path(options))
 
 
-def _encoder(options: PredictOptions) -> Encoder:
-    return build_encoder(load_card(options.encoder), device=options.device, precision=options.precision)
+def _several(names: Sequence[str | Path] | None) -> tuple[str, ...] | None:
+    """One name is as good as a list of one."""
+    return ((names,) if isinstance(names, str) else tuple(str(name) for name in names)) if names else None
 
 
-def _record(options: PredictOptions, encoder: Encoder, files: Sequence[SectionFiles]) -> dict[str, Any]:
+def _encoders(cards: Sequence[Card], options: PredictOptions) -> list[Encoder]:
+    """Build encoders that can stand side by side.
+
+    Raises
+    ------
+    ConfigError
+        Two of one name: their blocks could not be told apart.
+    """
+    names = [card.name for card in cards]
+    if len(set(names)) < len(names):
+        raise ConfigError("two encoders bear one name", where="encoders", found=names, mend="give each card its own")
+    return [build_encoder(card, device=options.device, precision=options.precision) for card in cards]
+
+
+def _sharpest(encoders: Sequence[Encoder]) -> int:
+    """Pixels across the tiles of the encoder that sees most."""
+    return max(encoder.card.input_px for encoder in encoders)
+
+
+def _record(options: PredictOptions, encoders: Sequence[Encoder], files: Sequence[SectionFiles]) -> dict[str, Any]:
     """Describe the work for run.json and the page: nothing of it tells the time or a path of this computer."""
     return {
         "versions": versions(),
         "code": code_fingerprint(),
         "configuration": options.record(),
         "seed": options.seed,
-        "encoder": encoder.card.to_dict(),
+        "encoder": {encoder.card.name: encoder.card.to_dict() for encoder in encoders},
         "inputs": [one.inputs for one in files],
     }
 
 
-def _observed(
-    files: Sequence[SectionFiles], draft: Draft | Within, encoder: Encoder, options: PredictOptions, listen: Listener
-) -> dict[str, Seen]:
-    pixels = options.takes_pixels(options.heads)
-    return {one.name: observe(one, draft, encoder, options=options, pixels=pixels, listen=listen) for one in files}
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Sees all sections, once for every section whose colours they are given; kept for the folds that share it."""
+
+    files: Sequence[SectionFiles]
+    draft: Draft | Within
+    encoders: Sequence[Encoder]
+    options: PredictOptions
+    listen: Listener
+    _seen: dict[str | None, dict[str, Seen]] = field(default_factory=dict)
+
+    def for_fold(self, fold: Fold) -> dict[str, Seen]:
+        """See them as a fold may: the stain reference is its first training section."""
+        return self.coloured_as(None if self.options.stain == "none" else fold.train[0])
+
+    def reference(self, name: str | None) -> StainReference | None:
+        """Fit the stain reference on the section of this name."""
+        if name is None:
+            return None
+        section = next(one for one in self.files if one.name == name).open()
+        return StainReference.fit(section, self.options.stain, tile_um=min(self.options.tile_um))
+
+    def coloured_as(self, name: str | None) -> dict[str, Seen]:
+        """See all sections in the colours of the one of this name, or as they are."""
+        if name not in self._seen:
+            pixels, stain = self.options.takes_pixels(self.options.heads), self.reference(name)
+            self._seen[name] = {
+                one.name: observe(
+                    one, self.draft, self.encoders, options=self.options, pixels=pixels, listen=self.listen, stain=stain
+                )
+                for one in self.files
+            }
+        return self._seen[name]
 
 
 def fit(
@@ -201,7 +250,7 @@ def fit(
     out: Path | str,
     target: str | None = None,
     head: str = "ridge",
-    encoder: str | None = None,
+    encoders: Sequence[str | Path] | None = None,
     options: PredictOptions | Path | None = None,
     listen: Listener = silent,
 ) -> Model:
@@ -217,8 +266,8 @@ def fit(
         "genes" or "abundance".
     head
         Name of the head.
-    encoder
-        Name of an encoder, or path of a card in TOML.
+    encoders
+        As for `evaluate`; the model keeps the card of each.
     options
         All other options, or a TOML file of them; what is given beside them wins.
     listen
@@ -233,17 +282,21 @@ def fit(
     HistoscribeError
         Input, options, encoder or folder are refused.
     """
-    settings = _options(options).updated(target=target, heads=(head,), encoder=encoder)
+    settings = _options(options).updated(target=target, heads=(head,), encoders=_several(encoders))
     files = read_sections(Path(samplesheet), settings)
-    network = _encoder(settings)
-    check_scales({one.name: one.mpp for one in files}, settings, input_px=network.card.input_px)
-    record = _record(settings, network, files)
+    networks = _encoders([load_card(name) for name in settings.encoders], settings)
+    check_scales({one.name: one.mpp for one in files}, settings, input_px=_sharpest(networks))
+    record = _record(settings, networks, files)
     with writing_result(Path(out)) as draft:
 
         def work(folder: Path) -> dict[str, Any]:
-            seen = _observed(files, Within(folder), network, settings, listen)
+            observers = Observers(files, Within(folder), networks, settings, listen)
+            reference = None if settings.stain == "none" else files[0].name
+            seen, stain = observers.coloured_as(reference), observers.reference(reference)
             listen({"event": "stage", "stage": "fit", "state": "started"})
-            write_model(folder, fitted_model(seen, head, settings, encoder=network.card.to_dict()))
+            model = fitted_model(seen, head, settings, encoders=record["encoder"])
+            model.facts["stain"] = None if stain is None else stain.record()
+            write_model(folder, model)
             _drop_embeddings(folder)
             listen({"event": "stage", "stage": "fit", "state": "done"})
             return {}
@@ -258,7 +311,7 @@ def predict(
     path: Path | str,
     *,
     out: Path | str,
-    encoder: str | None = None,
+    encoders: Sequence[str | Path] | None = None,
     mpp: float | None = None,
     listen: Listener = silent,
 ) -> dict[str, SlidePrediction]:
@@ -273,8 +326,8 @@ def predict(
         a picture alone, on whose tissue spots are laid out 100 um apart.
     out
         Folder of the result; of several slides, one folder each below it.
-    encoder
-        Path of the encoder's card, where it is not a built-in one; it must be the one that the model was fitted on.
+    encoders
+        Paths of the encoders' cards, of those that are not built in; they must be those that the model was fitted on.
     mpp
         Microns per pixel of a picture alone, where its tags do not tell.
     listen
@@ -290,9 +343,7 @@ def predict(
         A damaged model, another encoder, a slide at another scale, or a slide that is refused.
     """
     used = read_model(Path(model))
-    card = load_card(encoder or used.options.encoder)
-    require_same_encoder(used, card)
-    network = build_encoder(card, device=used.options.device, precision=used.options.precision)
+    networks = _encoders(cards_of_model(used, _several(encoders) or ()), used.options)
     slides = slides_of(Path(path), mpp=mpp)
     if is_challenge(used) and len(slides) > 1:
         # of a challenge file only the slides without abundances are to be predicted
@@ -300,20 +351,24 @@ def predict(
     found = {}
     for slide in slides:
         folder = Path(out) if len(slides) == 1 else Path(out) / slide.files.name
-        found[slide.files.name] = _predict_one(used, slide.files, network, folder, listen)
+        found[slide.files.name] = _predict_one(used, slide.files, networks, folder, listen)
     return found
 
 
 def _predict_one(
-    model: Model, files: SectionFiles, encoder: Encoder, folder: Path, listen: Listener
+    model: Model, files: SectionFiles, encoders: Sequence[Encoder], folder: Path, listen: Listener
 ) -> SlidePrediction:
-    require_same_scale(model, files, input_px=encoder.card.input_px)
+    require_same_scale(model, files, input_px=_sharpest(encoders))
     pixels = model.options.takes_pixels((model.head.name,))
+    told = model.facts["stain"]
+    stain = None if told is None else StainReference.from_record(told)
     record = {"versions": versions(), "code": code_fingerprint(), "model": model.facts, "inputs": files.inputs}
     with writing_result(folder) as draft:
 
         def work(to: Path) -> dict[str, Any]:
-            seen = observe(files, Within(to), encoder, options=model.options, pixels=pixels, listen=listen)
+            seen = observe(
+                files, Within(to), encoders, options=model.options, pixels=pixels, listen=listen, stain=stain
+            )
             section = files.open()
             write_slide(to, predict_slide(model, seen, section), section, model)
             _drop_embeddings(to)
@@ -326,5 +381,5 @@ def _predict_one(
 
 def _drop_embeddings(folder: Path) -> None:
     """Delete what only served to make the rest: neither a model nor a prediction is read from it."""
-    for embedding in folder.glob("embedding_*"):
+    for embedding in folder.glob(f"{EMBEDDING}*"):
         rmtree(embedding)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from histoscribe.encoders import Card, Choice, Encoder
 from histoscribe.encoders.base import RGB, Features
 from histoscribe.io import read
 from histoscribe.io.reading import Request
+from histoscribe.run.blocks import chosen_tile_um
 from histoscribe.run.config import RunConfig
 from histoscribe.section import Section
 from histoscribe.slide.stain import StainNormaliser, fit_stain
@@ -28,8 +30,46 @@ def fitted_normaliser(section: Section, config: RunConfig) -> StainNormaliser | 
     if config.stain_reference is None:
         return None
     reference = read(Request(path=Path(config.stain_reference))).section
-    fitted = fit_stain(config.stain, _sample(reference, config.tile_um))
-    return fitted.for_section(_sample(section, config.tile_um))
+    tile_um = chosen_tile_um(section, config.tile_um)
+    fitted = fit_stain(config.stain, _sample(reference, tile_um))
+    return fitted.for_section(_sample(section, tile_um))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StainReference:
+    """Whose colours the others are given, by name: whoever uses it can say what it was fitted on.
+
+    Parameters
+    ----------
+    section
+        Name of the one section that it was fitted on.
+    normaliser
+        Knows that section's stain, and none other's.
+    tile_um
+        Side of the tiles on which stains are measured.
+    """
+
+    section: str
+    normaliser: StainNormaliser
+    tile_um: float
+
+    @classmethod
+    def fit(cls, section: Section, method: str, *, tile_um: float) -> "StainReference":
+        """Measure a section's stain; raises InputError where it shows hardly any tissue."""
+        return cls(section.name, fit_stain(method, _sample(section, tile_um)), tile_um)
+
+    def on(self, section: Section) -> StainNormaliser:
+        """Return the normaliser set for `section`; raises InputError where that shows hardly any tissue."""
+        return self.normaliser.for_section(_sample(section, self.tile_um))
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values, fit for JSON."""
+        return {"section": self.section, "tile_um": self.tile_um, "normaliser": self.normaliser.to_dict()}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "StainReference":
+        """Return the reference that `record` tells of; raises ConfigError where it is damaged."""
+        return cls(record["section"], StainNormaliser.from_dict(record["normaliser"]), float(record["tile_um"]))
 
 
 @dataclass(frozen=True, slots=True)

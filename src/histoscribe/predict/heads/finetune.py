@@ -7,8 +7,9 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.errors import ConfigError, WeightsError
+from histoscribe.errors import ConfigError
 from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.predict.heads.backbone import Backbone, find_backbone, start_from
 from histoscribe.predict.heads.front import checked_targets
 from histoscribe.predict.heads.pixels import check_side, checked_tiles, tile_tensor
 from histoscribe.predict.heads.scale import TargetScale
@@ -16,7 +17,6 @@ from histoscribe.predict.train import Course, Weights, load_weights, predict, tr
 
 _WHERE = "head finetune"
 _SHARE_MIXED = 0.3  # of the batches to which CutMix is applied
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class FinetuneHead(Head):
@@ -28,16 +28,16 @@ class FinetuneHead(Head):
     Parameters
     ----------
     backbone
-        Name of a timm model.
-    weights
-        safetensors file of the backbone, to start from; None starts from random weights. Nothing is fetched. With
-        weights, batch normalisation keeps its statistics, as folded or well-trained ones must.
+        Path of an encoder's card, ending in .toml: its network, weights and pixel statistics are started from. Or the
+        name of a timm model, started from random weights.
     tile_px
         Side to which tiles are brought.
     epochs, learning_rate
         At most, and of AdamW at the start of its cosine course.
     augment
         Strength of the augmentation, 0 to 1; CutMix around the centre comes with it.
+    device
+        "cpu", "cuda", "mps" or "auto"; mixed precision on "cuda".
     seed
         Of everything random.
     """
@@ -48,16 +48,19 @@ class FinetuneHead(Head):
     def __init__(
         self,
         backbone: str = "efficientnet_b0",
-        weights: str | None = None,
         tile_px: int = 224,
         epochs: int = 40,
         learning_rate: float = 1e-4,
         augment: float = 1.0,
+        device: str = "cpu",
         seed: int = 0,
     ) -> None:
         check_side(tile_px, where=_WHERE)
-        self.backbone, self.weights, self.tile_px, self.epochs = backbone, weights, tile_px, epochs
-        self.learning_rate, self.augment, self.seed = learning_rate, augment, seed
+        if epochs < 1 or not 0 <= augment <= 1:
+            raise ConfigError("epochs must be at least 1 and augment a strength from 0 to 1", where=_WHERE)
+        self.backbone, self.tile_px, self.epochs, self.learning_rate = backbone, tile_px, epochs, learning_rate
+        self.augment, self.device, self.seed = augment, device, seed
+        self.network_: Backbone | None = None
         self.weights_: Weights = {}
         self.scale_: TargetScale | None = None
 
@@ -66,11 +69,17 @@ class FinetuneHead(Head):
         inputs = as_inputs(X)
         Y = checked_targets(inputs, Y, groups, where=_WHERE)
         tiles = checked_tiles(inputs, where=_WHERE)
+        self.network_, start = find_backbone(self.backbone)
         self.scale_ = _unit_scale(Y)
         Z = self.scale_.apply(Y).clip(0, 1)
-        course = Course(self.epochs, self.learning_rate, batch=64, loss="l1", seed=self.seed)
+        course = Course(self.epochs, self.learning_rate, batch=64, loss="l1", device=self.device, seed=self.seed)
         self.weights_ = train(
-            lambda: self._started(Z), self._sampler(tiles), Z, course=course, groups=groups, change=self._change()
+            lambda: self._started(Z, start),
+            self._sampler(tiles),
+            Z,
+            course=course,
+            groups=groups,
+            change=self._change(),
         ).weights
         return self
 
@@ -80,23 +89,25 @@ class FinetuneHead(Head):
 
         scale = self._fitted()
         tiles = checked_tiles(as_inputs(X), where=_WHERE)
-        network = FlipMean(load_weights(self._network(), self.weights_))
-        return scale.invert(predict(network, self._sampler(tiles), len(tiles)))
+        network = FlipMean(load_weights(self._network, self.weights_))
+        return scale.invert(predict(network, self._sampler(tiles), len(tiles), device=self.device))
 
     def params(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        names = ("backbone", "weights", "tile_px", "epochs", "learning_rate", "augment", "seed")
+        names = ("backbone", "tile_px", "epochs", "learning_rate", "augment", "device", "seed")
         return {name: getattr(self, name) for name in names}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        return {"scale": self._fitted().values} | {f"network/{key}": value for key, value in self.weights_.items()}
+        told: dict[str, NDArray[Any]] = {"scale": self._fitted().values, "backbone": self._backbone().told()}
+        return told | {f"network/{key}": value for key, value in self.weights_.items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
         made = type(self)(**self.params())
         made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
         made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
+        made.network_ = Backbone.from_told(state["backbone"])
         return made
 
     def _fitted(self) -> TargetScale:
@@ -121,41 +132,32 @@ class FinetuneHead(Head):
 
         return change
 
-    def _started(self, Z: NDArray[np.float32]) -> Any:
+    def _started(self, Z: NDArray[np.float32], weights: Path | None) -> Any:
         """Untrained network: the backbone's start weights, and a last layer that predicts the mean of the targets."""
         import torch
 
         network = self._network()
-        if self.weights is not None:
-            _start_from(Path(self.weights), network.backbone)
+        if weights is not None:
+            start_from(weights, network.backbone)
         last = network.backbone.get_classifier()
         mean = torch.from_numpy(Z.mean(axis=0).clip(0.02, 0.98))
         with torch.no_grad():
+            # the usual random weights drive a sigmoid to its ends, where it learns nothing any more
+            last.weight.zero_()
             last.bias.copy_(torch.logit(mean))
         return network
 
     def _network(self) -> Any:
         from histoscribe.predict.networks import RankNetwork
 
-        return RankNetwork(
-            self._backbone(), keep_statistics=self.weights is not None, mean=_IMAGENET[0], deviation=_IMAGENET[1]
-        )
+        chosen = self._backbone()
+        made = chosen.make(self._fitted().values.shape[1])
+        return RankNetwork(made, keep_statistics=chosen.trained, mean=chosen.mean, deviation=chosen.std)
 
-    def _backbone(self) -> Any:
-        from histoscribe.encoders import import_timm
-
-        try:
-            made = import_timm().create_model(
-                self.backbone, pretrained=False, num_classes=self._fitted().values.shape[1]
-            )
-        except (RuntimeError, TypeError) as error:  # timm: an unknown name, or arguments that the model does not take
-            raise ConfigError(
-                f"timm cannot make {self.backbone!r}",
-                where=_WHERE,
-                found=error,
-                mend="give a name that timm.list_models() knows",
-            ) from error
-        return made
+    def _backbone(self) -> Backbone:
+        if self.network_ is None:
+            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        return self.network_
 
 
 def _unit_scale(Y: NDArray[np.float64]) -> TargetScale:
@@ -166,38 +168,3 @@ def _unit_scale(Y: NDArray[np.float64]) -> TargetScale:
     if inside:
         return TargetScale(np.stack([np.where(varies, 0.0, low), varies.astype(np.float64)]))
     return TargetScale(np.stack([low, np.where(varies, spread, 0.0)]))
-
-
-def _start_from(path: Path, backbone: Any) -> None:
-    """Load all weights but the last layer's.
-
-    Raises
-    ------
-    WeightsError
-        Where the file is absent, is no safetensors file, or is of another network.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise WeightsError(
-            "the weights' file is not there", where=path, mend="correct the option `weights` of finetune"
-        )
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError("this file cannot be read", where=path, expected="safetensors", found=error) from error
-    own = backbone.state_dict()
-    last = {f"{backbone.default_cfg['classifier']}.{part}" for part in ("weight", "bias")}
-    fits = {
-        key: value for key, value in found.items() if key not in last and key in own and own[key].shape == value.shape
-    }
-    missing = {key for key in own if key not in fits and key not in last and not key.endswith("num_batches_tracked")}
-    if missing:
-        raise WeightsError(
-            f"{len(missing):,} weights of the backbone are not in this file",
-            where=path,
-            found=", ".join(sorted(missing)[:3]),
-            mend="give the weights of this very model",
-        )
-    backbone.load_state_dict(fits, strict=False)

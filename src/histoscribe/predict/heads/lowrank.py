@@ -28,6 +28,10 @@ Index = NDArray[np.intp]
 STRENGTHS = tuple(float(10.0 ** (power / 3)) for power in range(-6, 13))
 _WHERE = "head lowrank"
 _AROUND = "neighbours:"
+# a block of two columns: where a spot lies in a frame that its section shares with those of the training
+PLACE = "place"
+_PLACE_BREADTH = 0.15
+_LOOK_AND_PLACE = (2.0, 0.5)  # by how much place outweighs the look, and the breadth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +43,9 @@ class View:
     blocks
         Names of the blocks it sees.
     front
-        Their main components.
+        Their main components; None where it sees the place alone.
+    place
+        Factor that brings millimetres to the scale of the components; 0 where the place is nothing to it.
     landmarks
         The bend; None for a linear view.
     weights
@@ -47,15 +53,29 @@ class View:
     """
 
     blocks: tuple[str, ...]
-    front: Front
+    front: Front | None
+    place: float
     landmarks: Landmarks | None
     weights: Floats
 
+    def columns(self, X: Inputs) -> Floats:
+        """Components and place, before they are bent, (n, k)."""
+        parts = []
+        if self.front is not None:
+            seen = {name: X.blocks[name] for name in self.blocks if name in X.blocks}
+            parts.append(self.front.transform(Inputs(seen), where=_WHERE).astype(np.float64))
+        if self.place:
+            parts.append(_place_of(X) * self.place)
+        return np.concatenate(parts, axis=1)
+
     def features(self, X: Inputs) -> Floats:
         """Make what the ridge sees, (n, r)."""
-        seen = {name: X.blocks[name] for name in self.blocks if name in X.blocks}
-        Z = self.front.transform(Inputs(seen), where=_WHERE).astype(np.float64)
+        Z = self.columns(X)
         return Z if self.landmarks is None else self.landmarks.transform(Z)
+
+    def bent(self, X: Inputs, *, count: int, breadth: float = 1.0) -> "View":
+        """Return the same, bent by landmarks among the rows of `X`."""
+        return replace(self, landmarks=Landmarks.fit(self.columns(X), count=count, breadth=breadth))
 
 
 class LowRankHead(Head):
@@ -129,16 +149,29 @@ class LowRankHead(Head):
     def _views(self, X: Inputs) -> dict[str, View]:
         """Fit what needs no targets, a view per name."""
         made: dict[str, View] = {}
-        for name, blocks in _families(appearance(X.blocks)).items():
+        look = {name: block for name, block in appearance(X.blocks).items() if name != PLACE}
+        for name, blocks in _families(look).items():
             seen = Inputs({block: X.blocks[block] for block in blocks})
             front = Front.fit(seen, components=self.components, seed=self.seed, where=_WHERE)
-            Z = front.transform(seen, where=_WHERE).astype(np.float64)
-            view = View(blocks, front, None, np.empty((0, 0)))
+            view = View(blocks, front, 0.0, None, np.empty((0, 0)))
             if name == "all":
                 made["all, linear"] = view
-                made["all, near"] = replace(view, landmarks=Landmarks.fit(Z, count=self.landmarks, breadth=0.5))
-            made[name] = replace(view, landmarks=Landmarks.fit(Z, count=self.landmarks))
+                made["all, near"] = view.bent(X, count=self.landmarks, breadth=0.5)
+            made[name] = view.bent(X, count=self.landmarks)
+        if PLACE in X.blocks:
+            made |= self._placed_views(X, made["all, linear"])
         return made
+
+    def _placed_views(self, X: Inputs, look: View) -> dict[str, View]:
+        """Fit views of where a spot lies: alone, and together with its look, so that likeness needs both."""
+        alone = replace(look, blocks=(), front=None, place=1.0)
+        share, breadth = _LOOK_AND_PLACE
+        spread = [float(np.sqrt(view.columns(X).var(axis=0).sum())) for view in (look, alone)]
+        both = replace(look, place=share * spread[0] / max(spread[1], 1e-9))
+        return {
+            "place": alone.bent(X, count=self.landmarks, breadth=_PLACE_BREADTH),
+            "look and place": both.bent(X, count=self.landmarks, breadth=breadth),
+        }
 
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
@@ -172,8 +205,9 @@ class LowRankHead(Head):
             "weight": self.weight_,
         }
         for name, view in zip(self.view_names_, self.views_, strict=True):
-            told |= {f"view/{name}/front/{key}": value for key, value in view.front.state().items()}
-            told[f"view/{name}/weights"] = view.weights
+            if view.front is not None:
+                told |= {f"view/{name}/front/{key}": value for key, value in view.front.state().items()}
+            told[f"view/{name}/weights"], told[f"view/{name}/place"] = view.weights, np.array([view.place])
             if view.landmarks is not None:
                 told |= {f"view/{name}/landmarks/{key}": value for key, value in view.landmarks.state().items()}
         return told
@@ -269,6 +303,14 @@ def _below(state: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
 
 
 def _view_from(state: Mapping[str, NDArray[Any]]) -> View:
-    front, bend = Front.from_state(_below(state, "front/")), _below(state, "landmarks/")
+    seen, bend = _below(state, "front/"), _below(state, "landmarks/")
+    front = Front.from_state(seen) if seen else None
     landmarks = Landmarks.from_state(bend) if bend else None
-    return View(tuple(front.widths), front, landmarks, np.asarray(state["weights"], np.float64))
+    blocks = () if front is None else tuple(front.widths)
+    return View(blocks, front, float(state["place"][0]), landmarks, np.asarray(state["weights"], np.float64))
+
+
+def _place_of(X: Inputs) -> Floats:
+    if PLACE not in X.blocks:
+        raise ConfigError("the head was fitted with places in a common frame", where=_WHERE, expected=f"block {PLACE}")
+    return np.asarray(X.blocks[PLACE], np.float64)

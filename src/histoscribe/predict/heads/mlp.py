@@ -1,7 +1,6 @@
 """Head "mlp": a small network on the features' main directions, stopped where inner validation groups stop gaining."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from histoscribe.errors import ConfigError
 from histoscribe.predict.head import Head, Matrix, as_inputs
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.splits import inner_folds
+from histoscribe.predict.train import load_weights, seeded
 
 _WHERE = "head mlp"
 _LAYERS = ("0.weight", "0.bias", "3.weight", "3.bias")
@@ -76,12 +76,12 @@ class MLPHead(Head):
         T = ((Y - self.scale_[0]) / np.where(spread > 1e-9, spread, 1.0)).astype(np.float32)
         groups = np.arange(len(Z)) if groups is None else np.asarray(groups)
         self.epochs_ = max(1, self.epochs // 3)
-        with _one_thread(self.seed):
+        with seeded(self.seed):
             if len(np.unique(groups)) > 1:
                 fit, held = inner_folds(groups)[0]
                 _, errors = self._train(Z[fit], T[fit], self.epochs, validation=(Z[held], T[held]))
                 self.epochs_ = int(np.argmin(errors)) + 1
-        with _one_thread(self.seed):
+        with seeded(self.seed):
             self.network_, _ = self._train(Z, T, self.epochs_)
         return self
 
@@ -92,10 +92,8 @@ class MLPHead(Head):
         import torch
 
         Z = self._scaled(self.front_.transform(as_inputs(X), where=_WHERE))
-        network = self._network(Z.shape[1], self.scale_.shape[1])
-        network.load_state_dict({key: torch.from_numpy(value) for key, value in self.network_.items()})
-        network.eval()
-        with torch.no_grad():
+        network = load_weights(lambda: self._network(Z.shape[1], self.scale_.shape[1]), self.network_)
+        with seeded(0), torch.no_grad():
             raw = network(torch.from_numpy(Z)).numpy()
         return np.asarray(raw * self.scale_[1] + self.scale_[0], np.float32)
 
@@ -161,18 +159,3 @@ class MLPHead(Head):
                     errors.append(float(mse_loss(network(held), torch.from_numpy(validation[1]))))
         weights = {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
         return weights, errors
-
-
-@contextmanager
-def _one_thread(seed: int) -> Iterator[None]:
-    """Give torch one thread and its own random numbers: sums over threads differ in the last digit."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(before)

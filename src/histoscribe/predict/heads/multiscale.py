@@ -75,7 +75,7 @@ class MultiscaleHead(Head):
         """Predict, (n, t); see `Head.predict`."""
         scale = self._fitted()
         Z = self._components(as_inputs(X))
-        network = load_weights(self._network(), self.weights_)
+        network = load_weights(self._network, self.weights_)
         return scale.invert(predict(network, _sampler(Z), len(next(iter(Z.values())))))
 
     def params(self) -> dict[str, Any]:

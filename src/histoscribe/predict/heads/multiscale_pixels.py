@@ -70,7 +70,7 @@ class MultiscalePixelsHead(Head):
         """Predict, (n, t); see `Head.predict`."""
         scale = self._fitted()
         tiles = checked_tiles(as_inputs(X), where=_WHERE)
-        network = load_weights(self._network(), self.weights_)
+        network = load_weights(self._network, self.weights_)
         return scale.invert(predict(network, self._sampler(tiles), len(tiles), device=self.device))
 
     def params(self) -> dict[str, Any]:

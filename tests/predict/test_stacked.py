@@ -1,0 +1,43 @@
+"""Heads are weighed on groups that they had not seen, and averaged where weighing them is not worth it."""
+
+import numpy as np
+import pytest
+
+from histoscribe.errors import ConfigError
+from histoscribe.predict import HEADS
+from histoscribe.predict.heads.stacked import StackHead
+
+RNG = np.random.default_rng(0)
+X = {"image@112": RNG.normal(size=(150, 8)).astype(np.float32)}
+GROUPS = np.repeat([f"P{k}" for k in range(5)], 30)
+LINEAR = X["image@112"][:, :3] @ RNG.normal(size=(3, 2)) + 0.1 * RNG.normal(size=(150, 2))
+MEMBERS = ["ridge", "knn"]
+
+
+def members(Y):
+    return np.stack([HEADS.get(name)(seed=0).fit(X, Y, GROUPS).predict(X) for name in MEMBERS])
+
+
+def test_a_member_that_is_better_on_unseen_groups_gets_the_weight():
+    head = StackHead(MEMBERS).fit(X, LINEAR, GROUPS)
+    ridge, knn = members(LINEAR)
+    found = head.predict(X)
+    assert np.abs(found - ridge).mean() < 0.5 * np.abs(found - knn).mean()
+
+
+def test_members_are_averaged_where_nothing_is_to_be_learned():
+    noise = np.random.default_rng(1).normal(size=(150, 2))
+    head = StackHead(MEMBERS, strength=0.01).fit(X, noise, GROUPS)
+    np.testing.assert_allclose(head.predict(X), members(noise).mean(axis=0), atol=1e-5)
+
+
+def test_a_single_group_gives_the_plain_mean():
+    head = StackHead(MEMBERS).fit(X, LINEAR, np.full(150, "P"))
+    alone = [HEADS.get(name)(seed=0).fit(X, LINEAR, np.full(150, "P")).predict(X) for name in MEMBERS]
+    np.testing.assert_allclose(head.predict(X), np.mean(alone, axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("heads", [["ridge"], ["ridge", "ridge"], ["ridge", "finetune"], ["ridge", "stack"]])
+def test_heads_that_cannot_be_stacked_are_refused(heads):
+    with pytest.raises(ConfigError, match="cannot be stacked"):
+        StackHead(heads)
