@@ -39,6 +39,12 @@ _COLUMNS = {
     "coverage": "coverage of 90 %",
     "spot_sum_error": "largest spot-sum error",
 }
+_STRENGTHS = {
+    "field": "Variance that a smooth field over space explains, of 1 in each component",
+    "length_um": "Over how many microns the field changes",
+    "picture": "Variance that the picture explains, block by block",
+    "noise": "Variance that neither explains",
+}
 _WHERE = {
     "spots": (
         "Scores on left-out spots",
@@ -135,7 +141,7 @@ def page_contents(section: Section, maps: Maps, *, genes: Sequence[str] | None =
         )
     ]
     rows += [
-        (name.replace("_", " "), ", ".join(f"{part:g}" for part in np.atleast_1d(value)))
+        (_STRENGTHS.get(name, name), ", ".join(f"{part:g}" for part in np.atleast_1d(value)))
         for name, value in evidence.get("strengths", {}).items()
     ]
     grid = maps.grid
