@@ -10,6 +10,7 @@ import pytest
 
 from histoscribe.errors import ResultError
 from histoscribe.store import arrays
+from histoscribe.store.files import files_below
 from histoscribe.store.result import read_record, verify_result, writing_result
 
 
@@ -104,6 +105,26 @@ def test_a_resumable_stage_finds_what_it_had_written(tmp_path):
         draft.stage("a", "k", work, resumable=True)
     with writing_result(tmp_path / "r") as draft:
         assert draft.stage("a", "k", work, resumable=True).facts == {"seen": True}
+
+
+def test_what_a_killed_process_was_writing_aside_is_not_in_the_result(tmp_path):
+    def work(aside: Path) -> dict:
+        (aside / "array.zarr").mkdir(exist_ok=True)
+        (aside / "array.zarr" / "chunk").write_text("whole")
+        if not killed:
+            return {}
+        (aside / "array.zarr" / "zarr.0123.partial").write_text("ha")  # as zarr names it
+        (aside / ".facts.json.new").write_text("ha")
+        raise KeyboardInterrupt
+
+    killed = True
+    with pytest.raises(KeyboardInterrupt), writing_result(tmp_path / "r") as draft:
+        draft.stage("a", "k", work, resumable=True)
+    killed = False
+    with writing_result(tmp_path / "r") as draft:
+        draft.stage("a", "k", work, resumable=True)
+        draft.publish({})
+    assert files_below(tmp_path / "r") == ["array.zarr/chunk", "manifest.json", "run.json"]
 
 
 def test_a_resumable_stage_with_another_key_starts_anew(tmp_path):

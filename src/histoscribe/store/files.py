@@ -111,6 +111,13 @@ def flush_tree(folder: Path) -> None:
         flush_folder(Path(parent))
 
 
+def remove_half_written(folder: Path) -> None:
+    """Delete below `folder` what a killed process was writing aside: by `write_bytes`, or in a zarr array."""
+    for pattern in (".*.new", "*.partial"):
+        for path in folder.rglob(pattern):
+            path.unlink()
+
+
 def files_below(folder: Path) -> list[str]:
     """Relative POSIX paths of all files below `folder`, sorted."""
     found = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)

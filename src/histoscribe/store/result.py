@@ -22,7 +22,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from histoscribe.errors import ResultError, listing
-from histoscribe.store.files import files_below, flush_folder, flush_tree, read_json, write_json, writing_to
+from histoscribe.store.files import (
+    files_below,
+    flush_folder,
+    flush_tree,
+    read_json,
+    remove_half_written,
+    write_json,
+    writing_to,
+)
 from histoscribe.store.manifest import (
     MANIFEST,
     RECORD,
@@ -90,6 +98,7 @@ class Draft:
             if not resumable:
                 undo.callback(shutil.rmtree, aside, ignore_errors=True)
             aside.mkdir(exist_ok=True)
+            remove_half_written(aside)
             write_json(aside / ".key", {"key": key})
             facts = work(aside)
             undo.pop_all()
