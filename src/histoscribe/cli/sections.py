@@ -68,7 +68,7 @@ class More:
     seed: int | None = None
     """Seed of everything random."""
     nuclei: str | None = None
-    """Segmenter of nuclei (classical, stardist), whose measurements join the domains' features; none for none."""
+    """Segmenter of nuclei (classical, stardist, instanseg) whose measurements join the domains' features, or none."""
     maps: Annotated[str | None, Parameter(name="--map")] = None
     """Genes to map finer than the spots: A,B,C or top:50 or all."""
 

@@ -8,6 +8,7 @@ SEGMENTERS: Registry[type[Segmenter]] = Registry(
     group="histoscribe.segmenters",
     builtin={
         "classical": "histoscribe.nuclei.classical:ClassicalSegmenter",
+        "instanseg": "histoscribe.nuclei.instanseg:InstanSegSegmenter",
         "stardist": "histoscribe.nuclei.stardist:StarDistSegmenter",
     },
 )

@@ -90,7 +90,8 @@ def nuclei(
     out
         Folder of the result; several sections get one folder each in it, and summary.csv.
     segmenter
-        Method: "classical" needs no weights; "stardist" runs the published H&E model without TensorFlow.
+        Method: "classical" needs no weights; "stardist" runs the published H&E model without TensorFlow;
+        "instanseg" a model of InstanSeg.
     mpp
         Microns per pixel of the picture, where the file does not say so or says it wrongly.
     model
@@ -142,7 +143,9 @@ def build_segmenter(name: str, *, model: Path | None = None) -> Segmenter:
         return made()
     if not getattr(made, "takes_model", False):
         raise ConfigError(
-            f"the segmenter {name} takes no weights", where="--model", mend="leave --model out, or choose stardist"
+            f"the segmenter {name} takes no weights",
+            where="--model",
+            mend="leave --model out, or choose stardist or instanseg",
         )
     built: Segmenter = made(model=model)  # type: ignore[call-arg]
     return built
