@@ -1,4 +1,4 @@
-"""Claim: the memory of `histoscribe nuclei` does not grow with the slide: under 2 GB at 20,000 x 20,000 pixels.
+"""Claim: `histoscribe nuclei` stays under 2 GB at 20,000 x 20,000 pixels. What grows is the table of the nuclei.
 
 Slides of two sizes at 0.5 um/px, a disc of tissue on glass, drawn tile by tile from one patch of a phantom; each is
 worked on by the command as a user types it, in a process of its own. `--sides 3000 6000` makes it a quick check.

@@ -70,6 +70,22 @@ def test_sizes_are_physical_whatever_the_pixels(pixels, tmp_path):
     assert finer["area_um2"].median() == pytest.approx(coarse["area_um2"].median(), rel=0.05)
 
 
+@pytest.mark.parametrize(
+    "ink", [(40, 60, 160), (25, 25, 30), (30, 120, 60), (190, 30, 40)], ids=["blue", "black", "green", "red"]
+)
+def test_a_pen_on_the_tissue_costs_few_nuclei_beside_it(pixels, tmp_path, ink):
+    row, column = np.mgrid[:SIDE, :SIDE]
+    line = np.abs(row - 300 - 0.2 * (column - 300)) < 30
+    marked = np.where(line[..., None], pixels * (np.array(ink) / 255), pixels).astype(np.uint8)
+
+    def beside(table):
+        return (~line[table["y_px"].astype(int), table["x_px"].astype(int)]).sum()
+
+    clean, inked = found(slide(pixels), tmp_path / "clean"), found(slide(marked), tmp_path / "inked")
+    assert beside(inked) == pytest.approx(beside(clean), rel=0.15)
+    assert len(inked) - beside(inked) < len(clean) - beside(clean)
+
+
 def test_only_tissue_has_nuclei(pixels, tmp_path):
     half = np.zeros((8, 8), bool)
     half[:, :4] = True

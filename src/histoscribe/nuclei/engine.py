@@ -22,6 +22,7 @@ from histoscribe.errors import InputError
 from histoscribe.nuclei.canvas import BLOCK_PX, Block, Canvas
 from histoscribe.nuclei.features import measure
 from histoscribe.nuclei.haematoxylin import stain_vectors
+from histoscribe.nuclei.ink import without_ink
 from histoscribe.nuclei.segmenter import Instances, Segmenter
 from histoscribe.nuclei.table import PARTS, part_count, write_part
 from histoscribe.slide.image import SlideImage
@@ -63,7 +64,7 @@ def find_nuclei(
     mask
         Nuclei whose centroid is off the tissue are not kept.
     segmenter
-        As built; it is prepared here on up to 16 squares of the slide's tissue.
+        As built; it is prepared here on up to 16 squares of the slide's tissue, without what a pen has marked.
     folder
         An existing folder; `labels.zarr` and `parts/` are made in it, or gone on with.
     block_px
@@ -82,7 +83,7 @@ def find_nuclei(
     """
     canvas = Canvas(image, mpp=segmenter.mpp)
     with threadpool_limits(limits=1):
-        sample = canvas.sample(mask)
+        sample = without_ink(canvas.sample(mask))
         prepared = segmenter.prepare(sample)
         labels = _open_labels(folder / LABELS, canvas)
         slide = _Slide(canvas, mask, prepared, stain_vectors(sample), labels)
