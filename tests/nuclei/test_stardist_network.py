@@ -1,4 +1,4 @@
-"""The network in torch gives what the same model gave in TensorFlow.
+"""The network in ONNX Runtime gives what the same model gave in TensorFlow.
 
 `data/tiny_he.zip` is a small StarDist model (four filters at the first level) trained for a minute on the stardist
 package's own H&E sample; the expected arrays are what stardist 0.9.2 with TensorFlow 2.21 made of that sample, with

@@ -51,6 +51,12 @@ def test_a_section_of_something_else_is_predicted_by_its_look_alone(serial):
     np.testing.assert_array_equal(serial.predict(X), fitted([1, 1, 1], "lowrank").predict(X))
 
 
+def test_it_says_whether_place_was_used(serial):
+    same, other, apart = cohort([1], seed=5)[0], cohort([7], seed=5)[0], fitted([1, 2, 3])
+    assert [("place" in said) for said in (*serial.remarks(same), *serial.remarks(other))] == [True, False]
+    assert apart.remarks(same) == ("the training sections are no serial sections: predicted from the look alone",)
+
+
 def test_training_sections_of_different_specimens_have_no_frame():
     assert fitted([1, 2, 3]).frame_ is None
 

@@ -112,6 +112,8 @@ def predict(
         found = predicting.predict(model, path, out=out, encoders=encoders, mpp=mpp, listen=listen)
     for name, one in found.items():
         say(f"{name}: {one.table.n_obs:,} spots, {one.table.n_vars:,} targets")
+        for remark in one.remarks:
+            say(f"{name}: {remark}")
         for warning in one.warnings:
             err.print(f"[yellow]warning[/yellow] {escape(name)}: {escape(warning)}")
     say(f"predictions  {out}")

@@ -1,4 +1,4 @@
-"""Segmenter "stardist": the published StarDist H&E model, run in torch without TensorFlow."""
+"""Segmenter "stardist": the published StarDist H&E model, run in ONNX Runtime without TensorFlow."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +29,6 @@ class StarDistSegmenter:
         Microns per pixel to work at.
     prob_threshold, nms_threshold
         The least probability of a nucleus, and the overlap from which two are one.
-    device
-        Any that torch knows.
     """
 
     name = "stardist"
@@ -44,11 +42,10 @@ class StarDistSegmenter:
         mpp: float = TRAINED_MPP,
         prob_threshold: float = 0.5,
         nms_threshold: float = 0.4,
-        device: str = "cpu",
     ) -> None:
         self.mpp = mpp
         self.prob_threshold, self.nms_threshold = prob_threshold, nms_threshold
-        self._model, self._device = None if model is None else Path(model), device
+        self._model = None if model is None else Path(model)
         self._network: StarDistNetwork | None = None
         self._range: tuple[float, float] | None = None
 
@@ -59,7 +56,6 @@ class StarDistSegmenter:
             mpp=self.mpp,
             prob_threshold=self.prob_threshold,
             nms_threshold=self.nms_threshold,
-            device=self._device,
         )
         made._network = self._loaded()
         pixels = np.concatenate([checked_picture(crop).reshape(-1) for crop in sample]) if sample else None
@@ -94,5 +90,5 @@ class StarDistSegmenter:
 
     def _loaded(self) -> StarDistNetwork:
         if self._network is None:
-            self._network = StarDistNetwork(read_model(find_model(self._model)), device=self._device)
+            self._network = StarDistNetwork(read_model(find_model(self._model)))
         return self._network

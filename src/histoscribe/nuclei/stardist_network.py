@@ -1,4 +1,4 @@
-"""The StarDist network in torch, equal to its Keras original, and how its output becomes nuclei.
+"""The StarDist network in ONNX Runtime, equal to its Keras original, and how its output becomes nuclei.
 
 Schmidt et al. 2018 (MICCAI): a U-Net tells, for each cell of a grid, how probably it lies in a nucleus and how far the
 border is along rays in fixed directions. Each probable cell proposes a star-convex polygon; non-maximum suppression,
@@ -19,6 +19,7 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 3.0, 99.8
 # cells at the border of what the network sees propose no nucleus, as in the original
 _BORDER_CELLS = 2
 _LEAST_DISTANCE = 1e-3
+_PICTURE = "picture"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,25 +64,14 @@ class StarDistNetwork:
     ----------
     weights
         From `read_model`.
-    device
-        Any that torch knows.
     """
 
-    def __init__(self, weights: StarDistWeights, *, device: str = "cpu") -> None:
-        import torch
+    def __init__(self, weights: StarDistWeights) -> None:
+        import onnxruntime
 
         self.weights = weights
-        self.device = device
         self.grid = tuple(int(g) for g in weights.config["grid"])
-        self._layers = {
-            name: (
-                torch.from_numpy(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
-                .to(device)
-                .contiguous(memory_format=torch.channels_last),
-                torch.from_numpy(bias.copy()).to(device),
-            )
-            for name, (kernel, bias) in weights.layers.items()
-        }
+        self._session = onnxruntime.InferenceSession(_graph(weights), providers=["CPUExecutionProvider"])
 
     @property
     def divisible_by(self) -> tuple[int, int]:
@@ -101,17 +91,14 @@ class StarDistNetwork:
         -------
         probability (gh, gw) in 0 to 1 and distances (gh, gw, rays) in pixels, where gh = ceil(h / grid).
         """
-        import torch
-
         h, w = picture.shape[:2]
         pad = [(-side) % step for side, step in zip((h, w), self.divisible_by, strict=True)]
         padded = np.pad(picture, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="reflect")
-        tensor = torch.from_numpy(padded.transpose(2, 0, 1)[None].copy()).to(self.device)
-        with torch.inference_mode():
-            probability, distance = self._forward(tensor.contiguous(memory_format=torch.channels_last))
+        planes = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
+        probability, distance = self._session.run(None, {_PICTURE: planes})
         cells = -(-h // self.grid[0]), -(-w // self.grid[1])
-        prob: NDArray[np.float32] = probability[0, 0].cpu().numpy()[: cells[0], : cells[1]]
-        dist: NDArray[np.float32] = distance[0].permute(1, 2, 0).cpu().numpy()[: cells[0], : cells[1]]
+        prob: NDArray[np.float32] = probability[0, 0, : cells[0], : cells[1]]
+        dist: NDArray[np.float32] = distance[0, :, : cells[0], : cells[1]].transpose(1, 2, 0)
         return prob, np.maximum(dist, np.float32(_LEAST_DISTANCE))
 
     def stars(self, picture: NDArray[np.float32], *, prob_threshold: float = 0.5, nms_threshold: float = 0.4) -> Stars:
@@ -136,40 +123,77 @@ class StarDistNetwork:
             probability[cells], distance[cells], centre_yx, shape=picture.shape[:2], threshold=nms_threshold
         )
 
-    def _forward(self, x: Any) -> tuple[Any, Any]:
-        """From a batch of pictures (b, 3, h, w) to probabilities (b, 1, gh, gw) and distances (b, rays, gh, gw)."""
-        import torch
-        from torch.nn import functional
 
-        config, pending = self.weights.config, iter(layer_names(self.weights.config))
-        per_level = config["unet_n_conv_per_depth"]
+def _graph(weights: StarDistWeights) -> bytes:
+    """Write the U-Net as an ONNX model: pictures (1, 3, h, w) in, probability (1, 1, gh, gw) and distances out."""
+    helper, numpy_helper, float32 = _onnx()
+    config, pending = weights.config, iter(layer_names(weights.config))
+    per_level, grid = config["unet_n_conv_per_depth"], tuple(int(g) for g in config["grid"])
+    nodes: list[Any] = []
+    constants = [numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "doubled")]
 
-        def convolved(x: Any) -> Any:
-            kernel, bias = self._layers[next(pending)]
-            return functional.conv2d(x, kernel, bias, padding="same")
+    def added(operation: str, inputs: list[str], name: str = "", **attributes: Any) -> str:
+        output = name or f"tensor_{len(nodes)}"
+        nodes.append(helper.make_node(operation, inputs, [output], **attributes))
+        return output
 
-        cell = [1, 1]
-        while tuple(cell) != self.grid:
-            step = [1 + (g > c) for g, c in zip(self.grid, cell, strict=True)]
-            cell = [c * s for c, s in zip(cell, step, strict=True)]
-            for _ in range(per_level):
-                x = convolved(x).relu_()
-            x = functional.max_pool2d(x, step)
-        skipped = []
-        for _ in range(config["unet_n_depth"]):
-            for _ in range(per_level):
-                x = convolved(x).relu_()
-            skipped.append(x)
-            x = functional.max_pool2d(x, 2)
+    def convolved(x: str, name: str = "") -> str:
+        layer = next(pending)
+        kernel, bias = weights.layers[layer]
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), f"{layer}/kernel"))
+        constants.append(numpy_helper.from_array(bias, f"{layer}/bias"))
+        return added("Conv", [x, f"{layer}/kernel", f"{layer}/bias"], name, auto_pad="SAME_UPPER")
+
+    def level(x: str) -> str:
         for _ in range(per_level):
-            x = convolved(x).relu_()
-        while skipped:
-            x = torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), skipped.pop()], dim=1)
-            for _ in range(per_level):
-                x = convolved(x).relu_()
-        if config["net_conv_after_unet"]:
-            x = convolved(x).relu_()
-        return torch.sigmoid(convolved(x)), convolved(x)
+            x = added("Relu", [convolved(x)])
+        return x
+
+    def pooled(x: str, step: list[int]) -> str:
+        return added("MaxPool", [x], kernel_shape=step, strides=step)
+
+    x, cell = _PICTURE, [1, 1]
+    while tuple(cell) != grid:
+        step = [1 + (g > c) for g, c in zip(grid, cell, strict=True)]
+        cell = [c * s for c, s in zip(cell, step, strict=True)]
+        x = pooled(level(x), step)
+    skipped = []
+    for _ in range(config["unet_n_depth"]):
+        skipped.append(level(x))
+        x = pooled(skipped[-1], [2, 2])
+    x = level(x)
+    while skipped:
+        nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        x = level(added("Concat", [added("Resize", [x, "", "doubled"], **nearest), skipped.pop()], axis=1))
+    if config["net_conv_after_unet"]:
+        x = added("Relu", [convolved(x)])
+    outputs = [added("Sigmoid", [convolved(x)], "probability"), convolved(x, "distance")]
+    graph = helper.make_graph(
+        nodes,
+        "stardist",
+        [helper.make_tensor_value_info(_PICTURE, float32, [1, 3, "h", "w"])],
+        [helper.make_tensor_value_info(name, float32, [1, None, None, None]) for name in outputs],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _onnx() -> tuple[Any, Any, int]:
+    try:
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError as error:
+        raise _missing(error) from error
+    return helper, numpy_helper, TensorProto.FLOAT
+
+
+def _missing(error: ImportError) -> ConfigError:
+    return ConfigError(
+        "the segmenter stardist needs further packages",
+        found=error,
+        mend="pip install 'histoscribe[stardist]' (TensorFlow is not needed), or choose the segmenter `classical`",
+    )
 
 
 def _suppressed(
@@ -185,11 +209,7 @@ def _suppressed(
         from stardist.geometry import dist_to_coord, polygons_to_label
         from stardist.nms import non_maximum_suppression_sparse
     except ImportError as error:
-        raise ConfigError(
-            "the segmenter stardist needs the stardist package",
-            found=error,
-            mend="pip install 'histoscribe[stardist]' (TensorFlow is not needed), or choose the segmenter `classical`",
-        ) from error
+        raise _missing(error) from error
     if not len(probability):
         rays = distance.shape[-1]
         empty = np.zeros((0, 2), np.int64), np.zeros((0, rays, 2)), np.zeros(0, np.float32)

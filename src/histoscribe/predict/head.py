@@ -92,6 +92,10 @@ class Head(ABC):
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t) float32; raises ConfigError where the head was not fitted or the blocks are others."""
 
+    def remarks(self, X: Any) -> tuple[str, ...]:
+        """Sentences for the user on how `X` is predicted; none where every section is predicted alike."""
+        return ()
+
     @abstractmethod
     def params(self) -> dict[str, Any]:
         """Return the constructor arguments, fit for JSON."""

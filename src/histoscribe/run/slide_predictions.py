@@ -31,12 +31,15 @@ class SlidePrediction:
     findings
         Comparison of the slide with the training slides, a row per question.
     warnings
-        Sentences for the user.
+        Sentences for the user on what is unlike the training slides.
+    remarks
+        Sentences for the user on how the slide was predicted, where the head has more than one way.
     """
 
     table: Any
     findings: list[dict[str, Any]]
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction:
@@ -45,7 +48,8 @@ def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1):
-        P = model.head.predict(inputs_of([seen.observed], depth=False))
+        inputs = inputs_of([seen.observed], depth=False)
+        P, remarks = model.head.predict(inputs), model.head.remarks(inputs)
         distance = model.novelty.distance(seen.embedding)
     findings = model.novelty.findings(seen.look)
     lower, upper = model.intervals.interval(P, widen=slide_widening(distance, findings))
@@ -70,9 +74,10 @@ def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction
         "unit": unit_of(model.facts["target"]),
         "level": model.intervals.level,
         "warnings": list(warnings),
+        "remarks": list(remarks),
         "training": model.facts["inner"]["warning"] or "",
     }
-    return SlidePrediction(table, findings, warnings)
+    return SlidePrediction(table, findings, warnings, remarks)
 
 
 def slide_widening(distance: NDArray[np.float64], findings: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
@@ -86,7 +91,8 @@ def write_slide(folder: Path, found: SlidePrediction, section: Section, model: M
     """Write all files of one slide into `folder`."""
     table = found.table
     table.write_h5ad(folder / "predictions.h5ad", compression="gzip")
-    write_json(folder / "novelty.json", {"findings": found.findings, "warnings": list(found.warnings)})
+    told = {"findings": found.findings, "warnings": list(found.warnings), "remarks": list(found.remarks)}
+    write_json(folder / "novelty.json", told)
     if is_challenge(model):
         frame = pd.DataFrame(table.X, columns=list(table.var_names))
         frame.insert(0, "ID", np.arange(len(frame)))
@@ -99,7 +105,8 @@ def read_slide(folder: Path) -> SlidePrediction:
     import anndata
 
     told = read_json(folder / "novelty.json")
-    return SlidePrediction(anndata.read_h5ad(folder / "predictions.h5ad"), told["findings"], tuple(told["warnings"]))
+    table = anndata.read_h5ad(folder / "predictions.h5ad")
+    return SlidePrediction(table, told["findings"], tuple(told["warnings"]), tuple(told["remarks"]))
 
 
 def is_challenge(model: Model) -> bool:

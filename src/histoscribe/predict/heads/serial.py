@@ -79,18 +79,34 @@ class SerialHead(Head):
         """Predict, (n, t); see `Head.predict`. A section is to be given whole, or it cannot be laid into the frame."""
         inputs = as_inputs(X)
         P = self.look_.predict(inputs)
-        if self.frame_ is None or self.placed_ is None:
-            return P
-        for index in _sections(inputs):
-            xy = _place(inputs, index)
-            if xy is None:
-                continue
-            with threadpool_limits(limits=1):
-                aligned = self.frame_.place(_look(inputs, index), xy)
-            if aligned is not None:
+        for index, aligned in self._aligned(inputs):
+            if aligned is not None and self.placed_ is not None:
                 rows = inputs.rows(index)
                 P[index] = self.placed_.predict(_with_place(rows, aligned.astype(np.float32)))
         return P
+
+    def remarks(self, X: Any) -> tuple[str, ...]:
+        """Say which sections are predicted from their place too; see `Head.remarks`."""
+        inputs = as_inputs(X)
+        if self.frame_ is None:
+            return ("the training sections are no serial sections: predicted from the look alone",)
+        return tuple(
+            "no serial section of the training sections: predicted from its look alone"
+            if aligned is None
+            else "laid on the training sections as one of their serial sections: predicted from its look and its place"
+            for _, aligned in self._aligned(inputs)
+        )
+
+    def _aligned(self, inputs: Inputs) -> Iterator[tuple[NDArray[np.intp], Floats | None]]:
+        """Rows of every section and their places in the frame; None where the section does not belong there."""
+        for index in _sections(inputs):
+            xy = _place(inputs, index)
+            if self.frame_ is None or xy is None:
+                yield index, None
+                continue
+            with threadpool_limits(limits=1):
+                aligned = self.frame_.place(_look(inputs, index), xy)
+            yield index, aligned
 
     def params(self) -> dict[str, Any]:
         """Return the constructor arguments."""
