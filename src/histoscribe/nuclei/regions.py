@@ -83,7 +83,20 @@ def slope_of(picture: Picture, *, steepest: float, mpp: float) -> Picture:
     down[1:-1] = picture[2:] - picture[:-2]
     slope: Picture = np.hypot(across, down)
     slope *= np.float32(0.5 / (mpp * steepest))
-    return ndimage.maximum_filter(slope, 2 * max(1, round(0.5 / mpp)) + 1)  # type: ignore[no-any-return]
+    reach = max(1, round(0.5 / mpp))
+    return _highest(slope, reach)
+
+
+def _highest(picture: Picture, reach: int) -> Picture:
+    """Highest value of a square of 2 `reach` + 1 pixels, as `scipy.ndimage.maximum_filter` finds it, but quicker."""
+    for turned in (False, True):
+        highest = picture.copy()
+        to, of = (highest.T, picture.T) if turned else (highest, picture)
+        for step in range(1, min(reach, len(of) - 1) + 1):
+            np.maximum(to[step:], of[:-step], out=to[step:])
+            np.maximum(to[:-step], of[step:], out=to[:-step])
+        picture = highest
+    return picture
 
 
 def depth_px(mask: Bool, most: int) -> NDArray[np.uint8]:
