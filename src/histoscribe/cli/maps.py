@@ -18,8 +18,8 @@ from histoscribe.run.maps import MapSettings
 class How:
     """How maps are made."""
 
-    encoder: str = "efficientnet_b0"
-    """Name of an encoder or path of a card; "none" for colours and nuclei alone."""
+    encoder: str = "morphology"
+    """Name of an encoder or path of a card; "morphology" needs no weights, "none" is colours and nuclei alone."""
     method: str = "dense"
     """Mapper: "dense" or "autoencoder"."""
     device: str = "auto"

@@ -92,7 +92,7 @@ def find_model(path: Path | None = None, *, url: str = URL, sha256: str = SHA256
             where="segmenter stardist",
             expected=f"{url} with sha256 {sha256}",
             found=error,
-            mend="get the zip where there is a network and give its path as `model`; or choose the segmenter "
+            mend="get the zip where there is a network and give its path with --model; or choose the segmenter "
             "`classical`, which needs no weights",
         ) from error
     return target

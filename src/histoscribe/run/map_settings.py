@@ -26,7 +26,7 @@ class MapSettings:
     um
         Side of a cell of the raster in microns.
     encoder
-        Name of an encoder or path of a card; "none" for colours and nuclei alone.
+        Name of an encoder or path of a card; "none" for colours and nuclei alone. "morphology" needs no weights.
     mapper
         "dense" or "autoencoder".
     device, precision
@@ -40,7 +40,7 @@ class MapSettings:
 
     genes: str | tuple[str, ...] = "top:50"
     um: float = 8.0
-    encoder: str = "efficientnet_b0"
+    encoder: str = "morphology"
     mapper: str = "dense"
     device: str = "auto"
     precision: str = "auto"
