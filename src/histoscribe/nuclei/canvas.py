@@ -17,7 +17,7 @@ from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tiles import read_tiles
 from histoscribe.slide.tissue import TissueMask
 
-BLOCK_PX = 1024
+BLOCK_PX = 2048
 _SQUARE_PX = 512
 _KEPT_SQUARES = 64  # 48 MB
 COARSEST_MPP = 2.0  # over it a nucleus is under three pixels wide, and what is found is not nuclei
