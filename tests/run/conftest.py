@@ -1,5 +1,12 @@
-"""A tiny SpaceRanger folder of a phantom, made once, and a run of it."""
+"""A tiny SpaceRanger folder of a phantom, made once, a run of it, and work in children that can be killed."""
 
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,3 +30,48 @@ def finished(vendor, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "result"
     run_sections(vendor, out=out, encoder="morphology", n_domains=3)
     return out
+
+
+class Forker:
+    """Works in children of a process that has everything imported, so that they die within the work itself.
+
+    Hands lines of tab-separated words to the program `program`, which does each in a child:
+    it prints the child's process number, waits for its end and prints how it ended.
+    """
+
+    def __init__(self, program: str) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, str(Path(__file__).with_name(program))]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def run(self, *words: object, kill_after: float | None = None) -> int:
+        """Do one line and return the exit status, negative where a signal ended the child."""
+        self.process.stdin.write("\t".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        child = int(self.process.stdout.readline())
+        timer = threading.Timer(kill_after or 0, os.kill, (child, signal.SIGKILL))
+        if kill_after is not None:
+            timer.start()
+        status = int(self.process.stdout.readline())
+        timer.cancel()
+        return status
+
+    def close(self) -> None:
+        """End the program."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """Start a `Forker` of a program, as a context."""
+
+    @contextmanager
+    def started(program: str) -> Iterator[Forker]:
+        made = Forker(program)
+        yield made
+        made.close()
+
+    return started

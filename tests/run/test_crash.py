@@ -1,13 +1,8 @@
 """Killed at any moment, a run goes on from where it was and ends with the bytes of an undisturbed one."""
 
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,35 +14,10 @@ from histoscribe.store.manifest import read_manifest
 from histoscribe.store.result import verify_result
 
 
-class Forker:
-    """Starts runs in children of a process that has everything imported, so that they die within the work itself."""
-
-    def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [sys.executable, str(Path(__file__).with_name("forker.py"))]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-
-    def run(self, vendor: Path, out: Path, n_domains: int, log: Path, *, kill_after: float | None = None) -> int:
-        """Run a section and return the exit status, negative where a signal ended it."""
-        self.process.stdin.write("\t".join([str(vendor), str(out), str(n_domains), str(log)]) + "\n")
-        self.process.stdin.flush()
-        child = int(self.process.stdout.readline())
-        timer = threading.Timer(kill_after or 0, os.kill, (child, signal.SIGKILL))
-        if kill_after is not None:
-            timer.start()
-        status = int(self.process.stdout.readline())
-        timer.cancel()
-        return status
-
-
 @pytest.fixture(scope="module")
-def forker():
-    made = Forker()
-    yield made
-    made.process.stdin.close()
-    made.process.wait()
+def forker(forking):
+    with forking("forker.py") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,7 @@
 """Killed at any moment, maps are made again with the bytes of an undisturbed call, and older maps stay as they were."""
 
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
@@ -18,35 +13,10 @@ from histoscribe.store.result import verify_result
 pytestmark = pytest.mark.slow
 
 
-class Forker:
-    """Makes maps in children of a process that has everything imported, so that they die within the work itself."""
-
-    def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        command = [sys.executable, str(Path(__file__).with_name("map_forker.py"))]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-
-    def run(self, vendor: Path, out: Path, genes: str, *, kill_after: float | None = None) -> int:
-        """Make maps and return the exit status, negative where a signal ended the child."""
-        self.process.stdin.write("\t".join([str(vendor), str(out), genes]) + "\n")
-        self.process.stdin.flush()
-        child = int(self.process.stdout.readline())
-        timer = threading.Timer(kill_after or 0, os.kill, (child, signal.SIGKILL))
-        if kill_after is not None:
-            timer.start()
-        status = int(self.process.stdout.readline())
-        timer.cancel()
-        return status
-
-
 @pytest.fixture(scope="module")
-def forker():
-    made = Forker()
-    yield made
-    made.process.stdin.close()
-    made.process.wait()
+def forker(forking):
+    with forking("map_forker.py") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

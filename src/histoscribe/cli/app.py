@@ -1,6 +1,6 @@
 """What the verbs of the command line share: the application, where text goes, and how long work is shown."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,11 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 import histoscribe
 from histoscribe.run.events import Event, Listener, json_log, tell_all
+from histoscribe.run.pipeline import Outcome
 
 REFUSED, INCOMPLETE = 2, 3
 COLOURS = {"ok": "green", "warning": "yellow", "refused": "red", "broken": "red", "done": "green", "failed": "red"}
@@ -75,6 +77,22 @@ def listener(show: Show | None) -> Iterator[Listener]:
         if err.is_terminal and not show.quiet:
             listeners.append(_Bar(stack.enter_context(_progress())))
         yield tell_all(listeners)
+
+
+def tell_outcomes(outcomes: Sequence[Outcome], out: Path) -> int:
+    """Print where the reports lie, or which sections ended otherwise and why; returns the exit status."""
+    if len(outcomes) == 1 and outcomes[0].folder == out:
+        outcome = outcomes[0]
+        say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
+        say(f"report  {out / 'report.html'}")
+        return 0
+    table = Table("section", "status", "spots", "domains", "reason or report")
+    for one in outcomes:
+        last = str(one.folder / "report.html") if one.folder else one.reason
+        status = f"[{COLOURS[one.status]}]{one.status}[/]"
+        table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
+    console.print(table)
+    return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
 
 
 def _progress() -> Progress:

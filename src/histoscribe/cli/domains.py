@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Table
 
-from histoscribe.cli.app import COLOURS, INCOMPLETE, Show, app, console, documented_by, listener, say
+from histoscribe.cli.app import Show, app, console, documented_by, listener, say, tell_outcomes
 from histoscribe.run import domains as run_domains
 from histoscribe.run.blocks import clustered
 from histoscribe.run.config import RunConfig, read_config
@@ -63,18 +62,7 @@ def domains(
         outcomes = run_domains.domains(
             path, out=out, method=method_used, n_domains=n_domains, consensus=consensus, config=config, listen=listen
         )
-    if len(outcomes) == 1 and outcomes[0].folder == out:
-        outcome = outcomes[0]
-        say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
-        say(f"report  {out / 'report.html'}")
-        return 0
-    table = Table("section", "status", "spots", "domains", "reason or report")
-    for one in outcomes:
-        last = str(one.folder / "report.html") if one.folder else one.reason
-        status = f"[{COLOURS[one.status]}]{one.status}[/]"
-        table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
-    console.print(table)
-    return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
+    return tell_outcomes(outcomes, out)
 
 
 def _transferred(path: Path, out: Path, given: Settings, show: Show | None) -> int:

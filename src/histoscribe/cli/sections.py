@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from histoscribe.cli.app import COLOURS, INCOMPLETE, REFUSED, Show, app, console, documented_by, err, listener, say
+from histoscribe.cli.app import COLOURS, REFUSED, Show, app, console, documented_by, err, listener, say, tell_outcomes
 from histoscribe.errors import HistoscribeError
 from histoscribe.run import demo as demo_module
 from histoscribe.run import doctor as doctor_module
@@ -92,18 +92,7 @@ def run(
     )
     with listener(show) as listen:
         outcomes = verbs.run_sections(path, out=out, config=settings, listen=listen)
-    if len(outcomes) == 1 and outcomes[0].folder == out:
-        outcome = outcomes[0]
-        say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
-        say(f"report  {out / 'report.html'}")
-        return 0
-    table = Table("section", "status", "spots", "domains", "reason or report")
-    for one in outcomes:
-        last = str(one.folder / "report.html") if one.folder else one.reason
-        status = f"[{COLOURS[one.status]}]{one.status}[/]"
-        table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
-    console.print(table)
-    return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
+    return tell_outcomes(outcomes, out)
 
 
 @app.command

@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.predict.head import Matrix, as_inputs
 from histoscribe.predict.heads.backbone import Backbone, find_backbone, start_from
 from histoscribe.predict.heads.front import checked_targets
 from histoscribe.predict.heads.pixels import check_side, checked_tiles, tile_tensor
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.train import Course, Weights, load_weights, predict, train
+from histoscribe.predict.heads.trained import TrainedHead
+from histoscribe.predict.train import Course, load_weights, predict, train
 
 _WHERE = "head finetune"
 _SHARE_MIXED = 0.3  # of the batches to which CutMix is applied
 
 
-class FinetuneHead(Head):
+class FinetuneHead(TrainedHead):
     """Every layer of a backbone is trained; outputs pass a sigmoid, and the loss is the mean absolute error.
 
     Ranks in [0, 1] are taken as they are; other targets are brought to [0, 1] by their range in training. Predictions
@@ -61,8 +62,7 @@ class FinetuneHead(Head):
         self.backbone, self.tile_px, self.epochs, self.learning_rate = backbone, tile_px, epochs, learning_rate
         self.augment, self.device, self.seed = augment, device, seed
         self.network_: Backbone | None = None
-        self.weights_: Weights = {}
-        self.scale_: TargetScale | None = None
+        super().__init__()
 
     def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
         """Learn, stopped by an inner fold; see `Head.fit`."""
@@ -99,21 +99,13 @@ class FinetuneHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        told: dict[str, NDArray[Any]] = {"scale": self._fitted().values, "backbone": self._backbone().told()}
-        return told | {f"network/{key}": value for key, value in self.weights_.items()}
+        return super().state() | {"backbone": self._backbone().told()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
-        made = type(self)(**self.params())
-        made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
-        made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
+        made = super().with_state(state)
         made.network_ = Backbone.from_told(state["backbone"])
         return made
-
-    def _fitted(self) -> TargetScale:
-        if self.scale_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        return self.scale_
 
     def _sampler(self, tiles: Any) -> Any:
         return lambda rows: {"tiles": tile_tensor(tiles, rows, self.tile_px)}

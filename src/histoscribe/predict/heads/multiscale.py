@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.predict.context import appearance
-from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs
+from histoscribe.predict.head import Inputs, Matrix, as_inputs
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.train import Course, Weights, load_weights, predict, train
+from histoscribe.predict.heads.trained import TrainedHead
+from histoscribe.predict.train import Course, load_weights, predict, train
 
 _WHERE = "head multiscale"
 
 
-class MultiscaleHead(Head):
+class MultiscaleHead(TrainedHead):
     """Each block to its main directions, through a small branch of its own; branches joined by name.
 
     Parameters
@@ -50,8 +51,7 @@ class MultiscaleHead(Head):
         self.components, self.hidden, self.epochs = components, hidden, epochs
         self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
         self.fronts_: dict[str, Front] = {}
-        self.weights_: Weights = {}
-        self.scale_: TargetScale | None = None
+        super().__init__()
 
     def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
         """Learn; see `Head.fit`."""
@@ -85,15 +85,14 @@ class MultiscaleHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        told: dict[str, NDArray[Any]] = {"scale": self._fitted().values}
-        told |= {f"network/{key}": value for key, value in self.weights_.items()}
+        told = super().state()
         for name, front in self.fronts_.items():
             told |= {f"front/{name}/{key}": value for key, value in front.state().items()}
         return told
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
-        made = type(self)(**self.params())
+        made = super().with_state(state)
         fronts: dict[str, dict[str, NDArray[Any]]] = {}
         for key, value in state.items():
             if key.startswith("front/"):
@@ -101,14 +100,7 @@ class MultiscaleHead(Head):
                 end = key.find("/block:") if "/block:" in key else key.rfind("/")
                 fronts.setdefault(key[len("front/") : end], {})[key[end + 1 :]] = value
         made.fronts_ = {name: Front.from_state(fronts[name]) for name in sorted(fronts)}
-        made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
-        made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
         return made
-
-    def _fitted(self) -> TargetScale:
-        if self.scale_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        return self.scale_
 
     def _components(self, inputs: Inputs) -> dict[str, Matrix]:
         """Components of every block, by name, of a size that a network learns from."""

@@ -1,22 +1,21 @@
 """Head "multiscale_pixels": a tile, the mean of its 3 x 3 parts and its middle part, each by a branch of its own."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.predict.head import Matrix, as_inputs
 from histoscribe.predict.heads.front import checked_targets
 from histoscribe.predict.heads.pixels import check_side, checked_tiles, tile_tensor
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.train import Course, Weights, load_weights, predict, train
+from histoscribe.predict.heads.trained import TrainedHead
+from histoscribe.predict.train import Course, load_weights, predict, train
 
 _WHERE = "head multiscale_pixels"
 
 
-class MultiscalePixelsHead(Head):
+class MultiscalePixelsHead(TrainedHead):
     """Three convolutional branches trained from the start, joined by name; squared error on standardised targets.
 
     Parameters
@@ -52,8 +51,7 @@ class MultiscalePixelsHead(Head):
             raise ConfigError("width and epochs must be at least 1", where=_WHERE)
         self.tile_px, self.width, self.epochs = tile_px, width, epochs
         self.learning_rate, self.device, self.seed = learning_rate, device, seed
-        self.weights_: Weights = {}
-        self.scale_: TargetScale | None = None
+        super().__init__()
 
     def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
         """Learn; see `Head.fit`."""
@@ -77,22 +75,6 @@ class MultiscalePixelsHead(Head):
         """Return the constructor arguments."""
         names = ("tile_px", "width", "epochs", "learning_rate", "device", "seed")
         return {name: getattr(self, name) for name in names}
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was fitted."""
-        return {"scale": self._fitted().values} | {f"network/{key}": value for key, value in self.weights_.items()}
-
-    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return a fitted copy."""
-        made = type(self)(**self.params())
-        made.weights_ = {k.removeprefix("network/"): v for k, v in state.items() if k.startswith("network/")}
-        made.scale_ = TargetScale(np.asarray(state["scale"], np.float64))
-        return made
-
-    def _fitted(self) -> TargetScale:
-        if self.scale_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        return self.scale_
 
     def _sampler(self, tiles: Any) -> Any:
         return lambda rows: {"tiles": tile_tensor(tiles, rows, self.tile_px)}
