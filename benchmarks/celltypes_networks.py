@@ -20,7 +20,7 @@ from histoscribe.predict.context import Context
 from histoscribe.predict.data import grouping_of, inputs_of
 from histoscribe.predict.head import Inputs
 from histoscribe.predict.metrics import average_sections, score_section
-from histoscribe.predict.stack import RidgeStack, judge_stack
+from histoscribe.predict.stack import STACKS, judge_stack, make_stack
 from histoscribe.slide.tiles import read_tiles
 from histoscribe.store import arrays
 from histoscribe.store.files import fingerprint
@@ -92,8 +92,8 @@ class Bench:
         return average_sections(found) | {"by_section": [one["mean_spot_spearman"] for one in found]}
 
 
-def stacked(bench: Bench) -> tuple[dict[str, np.ndarray], int]:
-    """Ridge stack of the quick heads, by section, and in how many folds it was said to be worth it."""
+def stacked(bench: Bench, kind: str) -> tuple[dict[str, np.ndarray], int]:
+    """Stack of the quick heads, by section, and in how many folds it was said to be worth it."""
     learnt, worth = {}, 0
     for name in PATIENT_C:
         others = [other for other in PATIENT_C if other != name]
@@ -107,8 +107,8 @@ def stacked(bench: Bench) -> tuple[dict[str, np.ndarray], int]:
         Y = np.concatenate([truth[other] for other in others])
         groups = np.repeat(others, [len(truth[other]) for other in others])
         held = np.stack([bench.predicted(head, (name,))[name] for head in QUICK])
-        learnt[name] = RidgeStack().fit(unseen, Y, groups).predict(held)
-        worth += judge_stack(RidgeStack(), unseen, Y, groups).worth_it
+        learnt[name] = make_stack(kind, seed=0).fit(unseen, Y, groups).predict(held)
+        worth += judge_stack(make_stack(kind, seed=0), unseen, Y, groups).worth_it
     return learnt, worth
 
 
@@ -138,9 +138,10 @@ def main() -> None:
                 mean = {name: np.mean([alone[head][name] for head in members], axis=0) for name in PATIENT_C}
                 report(f"plain_mean_{label}", bench.scores(mean))
         if set(QUICK) <= set(chosen):
-            learnt, worth = stacked(bench)
-            print(f"celltypes_stack_ridge_quick_said_worth_it_in {worth} folds")
-            report("stack_ridge_quick", bench.scores(learnt))
+            for kind in STACKS:
+                learnt, worth = stacked(bench, kind)
+                print(f"celltypes_stack_{kind}_quick_said_worth_it_in {worth} folds")
+                report(f"stack_{kind}_quick", bench.scores(learnt))
 
 
 if __name__ == "__main__":

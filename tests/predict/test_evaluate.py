@@ -183,3 +183,12 @@ def test_the_plain_mean_of_several_heads_stands_beside_them(make):
     found = evaluate_fold(sections, folds_of(sections)[0], settings)
     members = [found.arrays[f"P0S0/{name}"] for name in ("ridge", "knn")]
     np.testing.assert_allclose(found.arrays["P0S0/members_mean"], np.mean(members, axis=0), atol=1e-6)
+
+
+def test_every_stack_asked_for_is_scored_and_said_to_be_worth_it_or_not(make):
+    sections = make.cohort(4, n=30)
+    settings = FoldSettings("genes", {"n_genes": 4}, ("mean", "ridge", "knn"), stacks=("ridge", "mlp"))
+    found = evaluate_fold(sections, folds_of(sections)[0], settings)
+    assert {"stack_ridge", "stack_mlp"} <= set(found.record["heads"])
+    assert {told["note"] for told in found.record["stack"].values()} <= {"worth it", "not worth it"}
+    assert set(found.record["stack"]) == {"stack_ridge", "stack_mlp"}

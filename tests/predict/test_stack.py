@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from histoscribe.errors import ConfigError, InputError
-from histoscribe.predict.stack import RidgeStack, judge_stack
+from histoscribe.predict.stack import RidgeStack, judge_stack, make_stack
+from histoscribe.predict.stack_network import MLPStack
+
+KINDS = (lambda: RidgeStack(strength=0.7), lambda: MLPStack(hidden=16, epochs=3))
 
 
 def data(noise, seed=0, n=240, t=4):
@@ -42,16 +45,32 @@ def test_a_held_group_has_no_say_in_its_own_predictions():
     np.testing.assert_array_equal(mine.P[held], theirs.P[held])
 
 
-def test_params_and_state_make_the_same_stack_again():
+@pytest.mark.parametrize("kind", KINDS)
+def test_params_and_state_make_the_same_stack_again(kind):
     members, Y, groups = data((0.2, 2.0))
-    stack = RidgeStack(strength=0.7).fit(members, Y, groups)
-    again = RidgeStack(**stack.params()).with_state(stack.state())
+    stack = kind().fit(members, Y, groups)
+    again = type(stack)(**stack.params()).with_state(stack.state())
     assert again.predict(members).tobytes() == stack.predict(members).tobytes()
 
 
-def test_a_stack_that_was_not_fitted_says_so():
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stack_that_was_not_fitted_says_so(kind):
     with pytest.raises(ConfigError, match="not fitted"):
-        RidgeStack().predict(data((0.2, 2.0))[0])
+        kind().predict(data((0.2, 2.0))[0])
+
+
+def test_a_network_learns_what_no_weighing_can():
+    members, _, groups = data((0.2, 0.2), n=600)
+    Y = members[0] * np.sign(members[1][:, :1])  # a product of what two members say
+    members, Y, groups = members[:, :600], Y[:600], np.repeat([f"P{k}" for k in range(6)], 100)
+    network = judge_stack(MLPStack(hidden=64, epochs=30), members, Y, groups)
+    ridge = judge_stack(RidgeStack(), members, Y, groups)
+    assert np.mean(list(network.errors.values())) < 0.7 * np.mean(list(ridge.errors.values()))
+
+
+def test_a_stack_of_no_known_kind_is_refused():
+    with pytest.raises(ConfigError, match="mlp"):
+        make_stack("mpl", seed=0)
 
 
 def test_one_member_cannot_be_stacked():

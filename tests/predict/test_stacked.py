@@ -27,8 +27,16 @@ def test_a_member_that_is_better_on_unseen_groups_gets_the_weight():
 
 def test_members_are_averaged_where_nothing_is_to_be_learned():
     noise = np.random.default_rng(1).normal(size=(150, 2))
-    head = StackHead(MEMBERS, strength=0.01).fit(X, noise, GROUPS)
+    head = StackHead(MEMBERS).fit(X, noise, GROUPS)
     np.testing.assert_allclose(head.predict(X), members(noise).mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("stack", ["ridge", "mlp"])
+def test_a_model_is_read_back_with_its_stack(stack):
+    head = StackHead(MEMBERS, stack=stack).fit(X, LINEAR, GROUPS)
+    again = StackHead(**head.params()).with_state(head.state())
+    assert (again.stack_ is None) == (head.stack_ is None)
+    assert again.predict(X).tobytes() == head.predict(X).tobytes()
 
 
 def test_a_single_group_gives_the_plain_mean():

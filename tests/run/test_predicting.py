@@ -75,6 +75,14 @@ def test_the_result_is_whole_and_holds_every_promised_file(evaluated):
         assert (evaluated.folder / name).is_file()
 
 
+def test_the_page_says_whether_a_stack_is_worth_it(cohort, tmp_path):
+    options = OPTIONS.updated(heads=("ridge", "knn"), stacks=("ridge", "mlp"))
+    found = evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=options)
+    page, (fold, *_) = (found.folder / "report.html").read_text(), found.scores["folds"]
+    for name in ("stack_ridge", "stack_mlp"):
+        assert f"{name} is {fold['stack'][name]['note']} beside the plain mean of the heads" in page
+
+
 def test_predictions_of_a_held_out_section_carry_measurement_interval_and_verdicts(evaluated):
     table = ad.read_h5ad(evaluated.folder / "predictions" / "P0S0.h5ad")
     assert {"measured", "lower", "upper", "head_mean", "head_ridge"} <= set(table.layers)

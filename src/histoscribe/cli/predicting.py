@@ -60,12 +60,13 @@ def evaluate(
     *,
     out: Path,
     heads: Annotated[str | None, Parameter(help="Names of heads, separated by commas.")] = None,
+    stacks: Annotated[str | None, Parameter(help="How heads are combined: ridge, mlp or ridge,mlp.")] = None,
     by: Literal["auto", "patient", "section", "blocks"] | None = None,
     describe: Describe | None = None,
     show: Show | None = None,
 ) -> int:
     """Evaluate and print the ladder of heads with baselines and ceilings."""
-    options = (describe or Describe()).options().updated(by=by, heads=_names(heads))
+    options = (describe or Describe()).options().updated(by=by, heads=_names(heads), stacks=_names(stacks))
     with listener(show) as listen:
         found = predicting.evaluate(samplesheet, out=out, options=options, listen=listen)
     scores = found.scores

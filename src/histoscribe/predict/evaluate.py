@@ -29,7 +29,7 @@ from histoscribe.predict.fitting import (
 from histoscribe.predict.gene_card import card_auroc
 from histoscribe.predict.metrics import average_sections, score_section
 from histoscribe.predict.splits import Fold
-from histoscribe.predict.stack import RidgeStack, judge_stack
+from histoscribe.predict.stack import judge_stack, make_stack
 
 Predicted = dict[str, NDArray[Any]]  # by section, (n, t)
 
@@ -56,6 +56,8 @@ class FoldSettings:
         Of the intervals.
     seed
         Of everything random.
+    stacks
+        How several heads are combined, beside their plain mean: "ridge", "mlp".
     """
 
     target: str
@@ -64,6 +66,7 @@ class FoldSettings:
     head_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     level: float = 0.9
     seed: int = 0
+    stacks: tuple[str, ...] = ("ridge",)
 
     @property
     def kind(self) -> Literal["genes", "ranks"]:
@@ -127,7 +130,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
         notes: dict[str, Any] = {}
         if len(members) > 1:
             unseen[MEMBERS_MEAN], predicted[MEMBERS_MEAN] = members_mean(members, unseen, predicted)
-            notes = _stacked(members, unseen, predicted, training=training, ledger=ledger)
+            notes = _stacked(members, unseen, predicted, training=training, ledger=ledger, settings=settings)
         heads: dict[str, Any] = {}
         arrays = side.arrays()
         for name in predicted:
@@ -167,21 +170,25 @@ def _stacked(
     *,
     training: Training,
     ledger: Ledger,
+    settings: FoldSettings,
 ) -> dict[str, Any]:
-    """Add the ridge stack, learnt on inner out-of-fold predictions, and say whether it is worth it."""
+    """Add the stacks, learnt on inner out-of-fold predictions, and say whether each is worth it."""
     first = unseen[members[0]]
     if len(np.unique(first.groups)) < 2:
         return {}
-    stack, out_of_fold = RidgeStack(), np.stack([unseen[name].P for name in members])  # (m, n, t)
-    judged = judge_stack(stack, out_of_fold, training.Y, first.groups)
-    fitted = stack.fit(out_of_fold, training.Y, first.groups)
-    unseen[stack.name] = Unseen(judged.P, first.groups, first.kind, first.train_mean)
-    predicted[stack.name] = {
-        section: fitted.predict(np.stack([predicted[name][section] for name in members]))
-        for section in predicted[members[0]]
-    }
-    ledger.note_names(stack.name, [one.name for one in training.sections], ("weights",))
-    return {stack.name: judged.record()}
+    out_of_fold, notes = np.stack([unseen[name].P for name in members]), {}  # (m, n, t)
+    for kind in settings.stacks:
+        stack = make_stack(kind, seed=settings.seed)
+        judged = judge_stack(stack, out_of_fold, training.Y, first.groups)
+        fitted = stack.fit(out_of_fold, training.Y, first.groups)
+        unseen[stack.name] = Unseen(judged.P, first.groups, first.kind, first.train_mean)
+        predicted[stack.name] = {
+            section: fitted.predict(np.stack([predicted[name][section] for name in members]))
+            for section in predicted[members[0]]
+        }
+        ledger.note_names(stack.name, [one.name for one in training.sections], ("weights",))
+        notes[stack.name] = judged.record()
+    return notes
 
 
 def _average(predictions: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ The rows given are predictions of spots whose patient, section or block the head
 fitted without one group at a time, and is worth it only if it beats the plain mean on groups that it had not seen.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -12,18 +13,53 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from histoscribe.errors import ConfigError, InputError
+from histoscribe.errors import ConfigError, InputError, nearest
 from histoscribe.predict.head import Matrix
 from histoscribe.predict.splits import inner_folds
 
+STACKS = ("ridge", "mlp")
 _WHERE = "stack"
 
 
-class RidgeStack:
-    """The plain mean plus, target by target, a ridge on each member's deviation from it; there is no intercept.
+class Stack(ABC):
+    """Combines members' predictions (m, n, t) into one (n, t)."""
 
-    A small network over all members' predictions, as the 35-cell-type system has it, was measured beside it and fell
-    behind the plain mean; see the table in docs/benchmarks-celltypes.md.
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
+        """Learn from out-of-fold predictions (m, n, t), targets (n, t) and groups (n,); raises InputError."""
+
+    @abstractmethod
+    def predict(self, members: NDArray[Any]) -> Matrix:
+        """Combine (m, n, t) to (n, t) float32; raises ConfigError where it was not fitted."""
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was fitted, as arrays by name."""
+
+    @abstractmethod
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy."""
+
+
+def make_stack(kind: str, *, seed: int) -> Stack:
+    """Make the unfitted stack of this kind, one of `STACKS`; raises ConfigError where there is none such."""
+    if kind == "ridge":
+        return RidgeStack()
+    if kind == "mlp":
+        from histoscribe.predict.stack_network import MLPStack
+
+        return MLPStack(seed=seed)
+    raise ConfigError(f"there is no stack {kind!r}", where="stacks", mend=nearest(kind, STACKS))
+
+
+class RidgeStack(Stack):
+    """The plain mean plus, target by target, a ridge on each member's deviation from it; there is no intercept.
 
     Parameters
     ----------
@@ -40,8 +76,8 @@ class RidgeStack:
         self.weights_: NDArray[np.float64] | None = None  # (m, t)
 
     def fit(self, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Self:
-        """Learn from out-of-fold predictions (m, n, t), targets (n, t) and groups (n,); raises InputError."""
-        members, Y = _checked(members, Y, groups)
+        """Learn; see `Stack.fit`."""
+        members, Y = checked_members(members, Y, groups)
         mean = members.mean(axis=0)
         D = members - mean  # (m, n, t)
         with threadpool_limits(limits=1):
@@ -53,7 +89,7 @@ class RidgeStack:
         return self
 
     def predict(self, members: NDArray[Any]) -> Matrix:
-        """Combine (m, n, t) to (n, t) float32; raises ConfigError where it was not fitted."""
+        """Combine; see `Stack.predict`."""
         members = np.asarray(members, np.float64)
         mean = members.mean(axis=0)
         return np.asarray(mean + ((members - mean) * self._fitted()[:, None, :]).sum(axis=0), np.float32)
@@ -107,7 +143,7 @@ class Judged:
         return {"note": note, "errors": self.errors, "plain_mean_errors": self.plain_errors}
 
 
-def judge_stack(stack: RidgeStack, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Judged:
+def judge_stack(stack: Stack, members: NDArray[Any], Y: NDArray[Any], groups: NDArray[Any]) -> Judged:
     """Fit a stack without each group in turn and compare it there with the plain mean.
 
     Parameters
@@ -124,7 +160,7 @@ def judge_stack(stack: RidgeStack, members: NDArray[Any], Y: NDArray[Any], group
     InputError
         Fewer than two members or groups, or shapes that do not fit.
     """
-    members, Y = _checked(members, Y, groups)
+    members, Y = checked_members(members, Y, groups)
     P = np.empty(Y.shape, np.float32)
     for fit, held in inner_folds(groups, max_folds=len(np.unique(groups))):
         fresh = type(stack)(**stack.params())
@@ -137,7 +173,8 @@ def judge_stack(stack: RidgeStack, members: NDArray[Any], Y: NDArray[Any], group
     return Judged(P, errors, plain)
 
 
-def _checked(members: NDArray[Any], Y: NDArray[Any], groups: Sequence[Any] | NDArray[Any]) -> tuple[Any, Any]:
+def checked_members(members: NDArray[Any], Y: NDArray[Any], groups: Sequence[Any] | NDArray[Any]) -> tuple[Any, Any]:
+    """Return members (m, n, t) and targets (n, t) as float64; raises InputError where they cannot be used."""
     members, Y = np.asarray(members, np.float64), np.asarray(Y, np.float64)
     if members.ndim != 3 or len(members) < 2 or members.shape[1:] != Y.shape or len(groups) != len(Y):
         raise InputError(

@@ -17,14 +17,14 @@ LEAKY = (
     "LEAKY: sections of one patient stand on both sides of the folds, or the patients are not known; these scores are "
     "too high for a new patient"
 )
-STACKS = (MEMBERS_MEAN, "stack", "stack_ridge", "stack_mlp")
+_COMBINED = (MEMBERS_MEAN, "stack", "stack_ridge", "stack_mlp")
 _VERDICTS = ("do not use", "caution", "use")  # the more cautious first: it wins a tie
 _BOOTSTRAP_BLOCKS = 16
 
 
 def role_of(name: str) -> str:
     """Return "baseline", "stack" or "head"."""
-    return "baseline" if name in BASELINES else "stack" if name in STACKS else "head"
+    return "baseline" if name in BASELINES else "stack" if name in _COMBINED else "head"
 
 
 def summarise(folds: Sequence[Mapping[str, Any]], settings: FoldSettings) -> dict[str, Any]:

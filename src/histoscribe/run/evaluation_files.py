@@ -235,5 +235,7 @@ def _maps(
 
 def _stack_notes(folds: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(
-        f"{fold['fold']}: {fold['stack']['note']}" for fold in folds if fold.get("stack") and fold["stack"].get("note")
+        f"{fold['fold']}: {name} is {told['note']} beside the plain mean of the heads, by inner folds"
+        for fold in folds
+        for name, told in (fold.get("stack") or {}).items()
     )

@@ -28,7 +28,7 @@ from histoscribe.store.files import read_json, write_json
 from histoscribe.store.manifest import read_manifest
 from histoscribe.store.result import verify_result
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS, FACTS, CARDS, MODEL_CARD = "weights.safetensors", "model.json", "cards.json", "MODEL_CARD.md"
 
 _CARD = """# {title}

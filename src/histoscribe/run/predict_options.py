@@ -9,6 +9,7 @@ from histoscribe.errors import ConfigError, nearest
 from histoscribe.predict import HEADS
 from histoscribe.predict.context import Context
 from histoscribe.predict.evaluate import BASELINES, FoldSettings
+from histoscribe.predict.stack import make_stack
 
 TARGETS = ("genes", "abundance")
 STAINS = ("none", "macenko", "reinhard")
@@ -58,6 +59,8 @@ class PredictOptions:
         Of the encoder: "auto", "cpu", "cuda"; "auto", "float32", "bfloat16".
     seed
         Of everything random.
+    stacks
+        How an evaluation combines several heads, beside their plain mean: "ridge", "mlp" or both.
     head_options
         Options of heads by name, for instance {"ridge": {"components": 128}}.
     """
@@ -81,6 +84,7 @@ class PredictOptions:
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
+    stacks: tuple[str, ...] = ("ridge",)
     head_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,6 +96,8 @@ class PredictOptions:
         ):
             if value not in known:
                 raise ConfigError(f"there is no {name} {value!r}", where=name, mend=nearest(str(value), known))
+        for stack in self.stacks:
+            make_stack(stack, seed=0)
         for head in (*self.heads, *self.head_options):
             HEADS.get(head)
         if self.by == "blocks" and self.stain != "none":
@@ -145,7 +151,7 @@ class PredictOptions:
             chosen: dict[str, Any] = {"ranks": self.ranks}
         else:
             chosen = {"genes": genes_of(self.genes), "n_genes": self.n_genes, "scale": self.scale}
-        return FoldSettings(self.target, chosen, every, self.head_options, self.level, self.seed)
+        return FoldSettings(self.target, chosen, every, self.head_options, self.level, self.seed, self.stacks)
 
 
 def genes_of(genes: str) -> str | list[str]:

@@ -8,19 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Matrix, as_inputs
+from histoscribe.predict.head import Head, Matrix, as_inputs
 from histoscribe.predict.heads.backbone import Backbone, find_backbone, start_from
 from histoscribe.predict.heads.front import checked_targets
 from histoscribe.predict.heads.pixels import check_side, checked_tiles, tile_tensor
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.heads.trained import TrainedHead
+from histoscribe.predict.heads.trained import TrainedNetwork
 from histoscribe.predict.train import Course, load_weights, predict, train
 
 _WHERE = "head finetune"
 _SHARE_MIXED = 0.3  # of the batches to which CutMix is applied
 
 
-class FinetuneHead(TrainedHead):
+class FinetuneHead(TrainedNetwork, Head):
     """Every layer of a backbone is trained; outputs pass a sigmoid, and the loss is the mean absolute error.
 
     Ranks in [0, 1] are taken as they are; other targets are brought to [0, 1] by their range in training. Predictions

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.predict.context import appearance
-from histoscribe.predict.head import Inputs, Matrix, as_inputs
+from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.heads.trained import TrainedHead
+from histoscribe.predict.heads.trained import TrainedNetwork
 from histoscribe.predict.train import Course, load_weights, predict, train
 
 _WHERE = "head multiscale"
 
 
-class MultiscaleHead(TrainedHead):
+class MultiscaleHead(TrainedNetwork, Head):
     """Each block to its main directions, through a small branch of its own; branches joined by name.
 
     Parameters

@@ -5,17 +5,17 @@ from typing import Any, ClassVar, Literal, Self
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Matrix, as_inputs
+from histoscribe.predict.head import Head, Matrix, as_inputs
 from histoscribe.predict.heads.front import checked_targets
 from histoscribe.predict.heads.pixels import check_side, checked_tiles, tile_tensor
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.heads.trained import TrainedHead
+from histoscribe.predict.heads.trained import TrainedNetwork
 from histoscribe.predict.train import Course, load_weights, predict, train
 
 _WHERE = "head multiscale_pixels"
 
 
-class MultiscalePixelsHead(TrainedHead):
+class MultiscalePixelsHead(TrainedNetwork, Head):
     """Three convolutional branches trained from the start, joined by name; squared error on standardised targets.
 
     Parameters

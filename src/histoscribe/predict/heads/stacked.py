@@ -12,13 +12,14 @@ from histoscribe.predict.fitting import make_head
 from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs
 from histoscribe.predict.heads.front import checked_targets
 from histoscribe.predict.splits import inner_folds
-from histoscribe.predict.stack import RidgeStack, judge_stack
+from histoscribe.predict.stack import Stack, judge_stack, make_stack
 
 _WHERE = "head stack"
+_LEARNT = "learnt"  # no head is called so
 
 
 class StackHead(Head):
-    """A ridge stack of heads where it beats their plain mean on unseen groups of the training, else that mean.
+    """A stack of heads where it beats their plain mean on unseen groups of the training, else that mean.
 
     Parameters
     ----------
@@ -26,8 +27,8 @@ class StackHead(Head):
         At least two heads that learn from features.
     options
         Head to its options.
-    strength
-        Of the stack; see `RidgeStack`.
+    stack
+        "ridge", or "mlp": a network over all predictions of all heads.
     seed
         Of the heads.
     """
@@ -39,7 +40,7 @@ class StackHead(Head):
         self,
         heads: Sequence[str] = ("ridge", "lowrank", "multiscale"),
         options: Mapping[str, Mapping[str, Any]] | None = None,
-        strength: float = 0.3,
+        stack: str = "ridge",
         seed: int = 0,
     ) -> None:
         wrong = [name for name in heads if name == self.name or HEADS.get(name).takes != "features"]
@@ -50,49 +51,51 @@ class StackHead(Head):
                 expected="two or more, none twice, that learn from features",
                 found=", ".join(wrong or heads),
             )
-        self.heads, self.options, self.strength, self.seed = tuple(heads), dict(options or {}), strength, seed
+        make_stack(stack, seed=seed)
+        self.heads, self.options, self.stack, self.seed = tuple(heads), dict(options or {}), stack, seed
         self.members_: tuple[Head, ...] = ()
-        self.stack_: RidgeStack | None = None
+        self.stack_: Stack | None = None
 
     def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
         """Learn; with a single group nothing can be held out, and the members' plain mean is taken. See `Head.fit`."""
         inputs = as_inputs(X)
         Y = checked_targets(inputs, Y, groups, where=_WHERE)
         labels = np.arange(len(Y)) if groups is None else np.asarray(groups)
-        weights = np.zeros((len(self.heads), Y.shape[1]))  # no weight on any deviation: the plain mean
-        if len(np.unique(labels)) > 1:
-            weights = self._weights(inputs, Y, labels)
-        self.stack_ = RidgeStack(self.strength).with_state({"weights": weights})
+        self.stack_ = self._learnt(inputs, Y, labels) if len(np.unique(labels)) > 1 else None
         self.members_ = tuple(self._fresh(name).fit(inputs, Y, groups) for name in self.heads)
         return self
 
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
-        stack, inputs = self._fitted(), as_inputs(X)
-        return stack.predict(np.stack([member.predict(inputs) for member in self.members_]))
+        inputs = as_inputs(X)
+        P = np.stack([member.predict(inputs) for member in self._fitted()])
+        return np.asarray(P.mean(axis=0), np.float32) if self.stack_ is None else self.stack_.predict(P)
 
     def params(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         options = {name: dict(given) for name, given in self.options.items()}
-        return {"heads": list(self.heads), "options": options, "strength": self.strength, "seed": self.seed}
+        return {"heads": list(self.heads), "options": options, "stack": self.stack, "seed": self.seed}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what the stack and every member fitted, the members' under their names."""
-        told = dict(self._fitted().state())
-        for name, member in zip(self.heads, self.members_, strict=True):
-            told |= {f"{name}/{key}": value for key, value in member.state().items()}
-        return told
+        """Return what every member fitted, under its name, and what the stack did, if it was worth it."""
+        parts: list[tuple[str, Any]] = list(zip(self.heads, self._fitted(), strict=True))
+        parts += [(_LEARNT, self.stack_)] if self.stack_ is not None else []
+        return {f"{name}/{key}": value for name, part in parts for key, value in part.state().items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
         made = type(self)(**self.params())
-        made.stack_ = RidgeStack(self.strength).with_state(state)
-        own = ({k.removeprefix(f"{n}/"): v for k, v in state.items() if k.startswith(f"{n}/")} for n in self.heads)
-        made.members_ = tuple(self._fresh(n).with_state(part) for n, part in zip(self.heads, own, strict=True))
+
+        def part(name: str) -> dict[str, NDArray[Any]]:
+            return {k.removeprefix(f"{name}/"): value for k, value in state.items() if k.startswith(f"{name}/")}
+
+        made.members_ = tuple(self._fresh(name).with_state(part(name)) for name in self.heads)
+        learnt = part(_LEARNT)
+        made.stack_ = make_stack(self.stack, seed=self.seed).with_state(learnt) if learnt else None
         return made
 
-    def _weights(self, inputs: Inputs, Y: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:
-        """Weights (m, t) learnt on predictions of unseen groups; zero where the stack is not worth it."""
+    def _learnt(self, inputs: Inputs, Y: NDArray[np.float64], labels: NDArray[Any]) -> Stack | None:
+        """Stack learnt on predictions of unseen groups; None where it is not worth it."""
         folds = inner_folds(labels)
         fold_of = np.empty(len(Y), np.intp)
         unseen = np.empty((len(self.heads), *Y.shape))
@@ -101,15 +104,13 @@ class StackHead(Head):
             for m, name in enumerate(self.heads):
                 member = self._fresh(name).fit(inputs.rows(fit), Y[fit], labels[fit])
                 unseen[m, held] = member.predict(inputs.rows(held))
-        stack = RidgeStack(self.strength)
-        if not judge_stack(stack, unseen, Y, fold_of).worth_it:
-            return np.zeros((len(self.heads), Y.shape[1]))
-        return stack.fit(unseen, Y, fold_of).state()["weights"]
+        stack = make_stack(self.stack, seed=self.seed)
+        return stack.fit(unseen, Y, fold_of) if judge_stack(stack, unseen, Y, fold_of).worth_it else None
 
     def _fresh(self, name: str) -> Head:
         return make_head(name, self.options.get(name), seed=self.seed)
 
-    def _fitted(self) -> RidgeStack:
-        if self.stack_ is None:
+    def _fitted(self) -> tuple[Head, ...]:
+        if not self.members_:
             raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        return self.stack_
+        return self.members_

@@ -1,19 +1,19 @@
-"""What heads share whose predictor is one trained network: its weights, the scale of its targets, and their keeping."""
+"""What predictors share that are one trained network: its weights, the scale of its targets, and their keeping."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Head
 from histoscribe.predict.heads.scale import TargetScale
 from histoscribe.predict.train import Weights
 
 
-class TrainedHead(Head):
-    """Head of one network.
+class TrainedNetwork(ABC):
+    """Part of a head or stack of one network.
 
     Attributes
     ----------
@@ -23,9 +23,15 @@ class TrainedHead(Head):
         Of the targets that it learnt; None before `fit`.
     """
 
+    name: ClassVar[str]
+
     def __init__(self) -> None:
         self.weights_: Weights = {}
         self.scale_: TargetScale | None = None
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
@@ -41,5 +47,5 @@ class TrainedHead(Head):
 
     def _fitted(self) -> TargetScale:
         if self.scale_ is None:
-            raise ConfigError("the head was not fitted", where=f"head {self.name}", mend="call fit first")
+            raise ConfigError("what learns was not fitted", where=self.name, mend="call fit first")
         return self.scale_
