@@ -71,7 +71,9 @@ def consensus(
     members += list(_variants(divide, names, k=k, n_spots=len(xy_um), seed=seed))
     order = sorted_by_place(np.asarray(xy_um, np.float64))
     divisions = [np.unique(labels[order], return_inverse=True)[1] for _, labels in members]
-    labels, share = agreed(divisions, k)
+    # the division as asked has no crumbs, and the consensus is to have none either
+    vote = agreed(divisions, k, least=np.bincount(first.labels)[1:].min() / 2)
+    labels, share = vote.labels, vote.share
     named = ordered(labels)
     confidence = np.asarray(share[np.arange(len(labels)), labels]).ravel()
     seeds = [one for one, (name, _) in zip(divisions, members, strict=True) if _is_seed(name)]

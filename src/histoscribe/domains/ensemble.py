@@ -1,6 +1,7 @@
 """What many divisions of one section agree on: they vote on every spot, one that is typical of them all leading."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,31 @@ from histoscribe.errors import ConfigError
 _TYPICAL = 4
 
 
-def agreed(divisions: Sequence[NDArray[np.integer]], k: int) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreed:
+    """What divisions agree on.
+
+    Parameters
+    ----------
+    labels
+        (n,) domains from 0 to k - 1.
+    share
+        (n, k) CSR, the share of the votes of each spot for each domain.
+    holds
+        Whether the vote alone gives every domain as many spots as it should have.
+    """
+
+    labels: NDArray[np.int64]
+    share: sparse.csr_matrix
+    holds: bool
+
+    @property
+    def support(self) -> float:
+        """Mean share of the votes for the domain that a spot is given."""
+        return round(float(np.asarray(self.share[np.arange(len(self.labels)), self.labels]).mean()), 9)
+
+
+def agreed(divisions: Sequence[NDArray[np.integer]], k: int, *, least: float = 1.0) -> Agreed:
     """Vote of divisions that may have different numbers of domains.
 
     One division into k leads. A domain of another division counts for the leading one that holds most of it, so that
@@ -25,32 +50,27 @@ def agreed(divisions: Sequence[NDArray[np.integer]], k: int) -> tuple[NDArray[np
         Each (n,), from 0 without gaps; at least one into k.
     k
         Number of domains.
+    least
+        Spots that a domain should have.
 
     Returns
     -------
-    (n,) labels from 0 to k - 1 with most votes, and the share of votes (n, k) CSR. A domain that the vote would leave
-    empty keeps those spots of the leading division that have at least half as many votes for it as any spot has.
+    The domains with most votes. One that the vote would leave with fewer spots than `least` keeps all that the leading
+    division gives it: few votes are for it, but it is no crumb.
     """
     from sklearn.metrics import adjusted_rand_score
 
     exact = [one for one in divisions if int(one.max()) + 1 == k]
     likeness = [float(np.mean([adjusted_rand_score(one, other) for other in divisions])) for one in exact]
     typical = np.argsort(-np.array(likeness), kind="stable")[: -(-len(exact) // _TYPICAL)]
-    best, most = None, -1.0
-    for lead in (exact[i] for i in typical):
-        labels, share = _led(np.asarray(lead, np.int64), divisions, k)
-        support = round(float(np.asarray(share[np.arange(len(lead)), labels]).mean()), 9)
-        if support > most:
-            best, most = (labels, share), support
-    if best is None:
+    if not exact:
         raise ConfigError("no division has this number of domains", where="k", found=k)
-    return best
+    votes = [_led(np.asarray(exact[i], np.int64), divisions, k, least) for i in typical]
+    return max(votes, key=lambda one: one.support)
 
 
-def _led(
-    lead: NDArray[np.int64], divisions: Sequence[NDArray[np.integer]], k: int
-) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
-    """Labels and shares of votes where one division leads."""
+def _led(lead: NDArray[np.int64], divisions: Sequence[NDArray[np.integer]], k: int, least: float) -> Agreed:
+    """Vote where one division leads."""
     n = len(lead)
     columns = []
     for one in divisions:
@@ -62,9 +82,8 @@ def _led(
     share.sum_duplicates()
     share.data /= len(divisions)
     winner = np.asarray(share.argmax(axis=1)).ravel().astype(np.int64)
-    lost = np.setdiff1d(np.arange(k), winner)
-    for domain in lost:
-        votes = np.where(lead == domain, share[:, [domain]].toarray().ravel(), 0.0)
-        winner[votes >= votes.max() / 2] = domain
+    crumbs = np.flatnonzero(np.bincount(winner, minlength=k) < max(least, 1))
+    for domain in crumbs:
+        winner[lead == domain] = domain
     # giving one back may have emptied another
-    return (winner if len(np.unique(winner)) == k else lead), share
+    return Agreed(winner if len(np.unique(winner)) == k else lead, share, not len(crumbs))

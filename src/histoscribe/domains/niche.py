@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.domains.affinity import affinity
-from histoscribe.domains.ensemble import agreed
+from histoscribe.domains.ensemble import Agreed, agreed
 from histoscribe.domains.histology import LARGEST_CHOSEN, SPOTS_PER_DOMAIN, ordered
 from histoscribe.domains.mixture_cut import MixtureCut
 from histoscribe.domains.niche_blocks import WEIGHTS, Embedding, View, embed_blocks
@@ -39,6 +39,7 @@ _TELLING = 12
 _LEAST_SHARE = 0.01
 # share of the squared distance that a spot has itself; the rest is its neighbours'
 _OWN = 0.2
+_HOLDING = "; of several as good, the largest at which the vote of the divisions leaves no domain without a place"
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
 
@@ -251,15 +252,17 @@ def cut_niche(
     if n_domains is None:
         few = list(cuts_of(embedding, seed=seed, clustering=clustering, telling=True))
         evidence["choice"] = choose_number(few, largest=largest_number(len(request.xy_um)))
-    k = n_domains if n_domains is not None else int(evidence["choice"]["chosen"])
-    found = [cut.exactly(k)[0] for cut in cuts]
-    voted, share = embedding.to_spots(*agreed(found, k))
+    k, vote = _voted(cuts, _candidates(n_domains, evidence.get("choice")), least=embedding.least)
+    if n_domains is None:
+        evidence["choice"] |= {"chosen": k, "rule": evidence["choice"]["rule"] + _HOLDING}
+    voted, share = embedding.to_spots(vote.labels, vote.share)
     max_um = _GAP * float(np.median(edge_lengths(request.graph, request.xy_um)))
     refined = refine(voted, graph=request.graph, xy_um=request.xy_um, max_um=max_um)
     confidence = np.asarray(share[np.arange(len(refined)), refined]).ravel()
     evidence |= {
         "n_domains": int(k),
-        "divisions": len(found),
+        "divisions": len(cuts),
+        "all_domains_hold": vote.holds,
         "radii": list(RADII),
         "units": int(embedding.graph.shape[0]),
         "least_units": round(embedding.least, 1),
@@ -269,6 +272,26 @@ def cut_niche(
     }
     back = np.argsort(request.order)
     return DomainResult(ordered(refined)[back], np.clip(confidence, 0.0, 1.0)[back], evidence)
+
+
+def _candidates(n_domains: int | None, choice: Mapping[str, Any] | None) -> list[int]:
+    """Numbers to try, best first: the one asked for, or those that are as stable as each other."""
+    if choice is None:
+        return [int(n_domains or 0)]
+    return sorted(choice["as_good"], reverse=True) if choice["agreed"] else [int(choice["chosen"])]
+
+
+def _voted(cuts: Sequence[Cut], numbers: Sequence[int], *, least: float) -> tuple[int, Agreed]:
+    """Vote of the divisions into the first of the numbers at which every domain holds, or into the first of all."""
+    first = None
+    for k in numbers:
+        vote = agreed([cut.exactly(k)[0] for cut in cuts], k, least=least)
+        first = first or (k, vote)
+        if vote.holds:
+            return k, vote
+    if first is None:
+        raise ConfigError("no number of domains is given", where="n_domains")
+    return first
 
 
 def _spread(items: Sequence[Any], n: int) -> list[Any]:

@@ -134,8 +134,8 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
 
     Returns
     -------
-    {"numbers", "stability", "chosen", "admissible", "levels", "agreed", "rule"}, fit for JSON. Admissible numbers are
-    about as stable as the chosen one; levels are stable and more so than the numbers beside them.
+    {"numbers", "stability", "chosen", "as_good", "admissible", "levels", "agreed", "rule"}, fit for JSON. It is chosen
+    from the numbers as good; admissible ones are about as stable; levels are stable and more so than those beside them.
     """
     from sklearn.metrics import adjusted_rand_score
 
@@ -145,13 +145,15 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
         found = [cut.exactly(k)[0] for cut in cuts]
         pairs = [adjusted_rand_score(a, b) for i, a in enumerate(found) for b in found[:i]]
         curve.append(float(np.mean(pairs)))
-    chosen = _most_stable(curve) + 2
-    agreed = curve[chosen - 2] >= _AGREED
+    as_good = [position + 2 for position in _most_stable(curve)]
+    agreed = max(curve[k - 2] for k in as_good) >= _AGREED
+    chosen = max(as_good) if agreed else min(as_good)
     least = _ADMISSIBLE * curve[chosen - 2]
     return {
         "numbers": numbers,
         "stability": [round(value, 4) for value in curve],
         "chosen": chosen,
+        "as_good": as_good,
         "admissible": [k for k, stability in zip(numbers, curve, strict=True) if stability >= least],
         "levels": _peaks(curve),
         "agreed": agreed,
@@ -166,12 +168,11 @@ def _peaks(curve: Sequence[float]) -> list[int]:
     return [i + 2 for i in inner if curve[i] >= _AGREED and curve[i] > max(curve[i - 1], curve[i + 1])]
 
 
-def _most_stable(curve: Sequence[float]) -> int:
-    """Position of the number to choose in a curve that starts with the stability of two domains."""
+def _most_stable(curve: Sequence[float]) -> list[int]:
+    """Positions of the numbers to choose from in a curve that starts with the stability of two domains."""
     if len(curve) == 1 or max(curve[1:]) < _SHARE_OF_TWO * curve[0]:
-        return 0
-    as_good = [i for i, stability in enumerate(curve) if i > 0 and stability >= max(curve[1:]) - _AS_GOOD]
-    return max(as_good) if max(curve[1:]) >= _AGREED else min(as_good)
+        return [0]
+    return [i for i, stability in enumerate(curve) if i > 0 and stability >= max(curve[1:]) - _AS_GOOD]
 
 
 def thinned(graph: sparse.csr_matrix, rng: np.random.Generator) -> sparse.csr_matrix:
