@@ -117,3 +117,9 @@ def test_a_choice_that_the_repeats_do_not_support_is_told():
     assert any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))
     evidence["choice"]["agreed"] = True
     assert not any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))
+
+
+def test_a_domain_that_stands_on_one_division_is_told():
+    told = words.why_this_number({"requested": 8, "all_domains_hold": False}, 8)
+    assert any("single division" in sentence for sentence in told)
+    assert not any("single division" in sentence for sentence in words.why_this_number({"requested": 8}, 8))

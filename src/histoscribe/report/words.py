@@ -123,6 +123,11 @@ def why_this_number(evidence: Mapping[str, Any], found: int) -> list[str]:
             "No number is stable here: the picture shows no sharp division, and this one is the fewest that does about "
             "as well as any. Ask for the number that your question needs."
         )
+    if evidence.get("all_domains_hold") is False:
+        sentences.append(
+            "The divisions do not agree on so many domains: at least one stands on a single division, and its spots have "
+            "a low confidence."
+        )
     if choice.get("rule"):
         sentences.append(f"The rule: {str(choice['rule']).rstrip('.')}.")
     return sentences
