@@ -125,8 +125,8 @@ def why_this_number(evidence: Mapping[str, Any], found: int) -> list[str]:
         )
     if evidence.get("all_domains_hold") is False:
         sentences.append(
-            "The divisions do not agree on so many domains: at least one stands on a single division, and its spots have "
-            "a low confidence."
+            "The divisions do not agree on so many domains: at least one stands on a single division, and its spots "
+            "have a low confidence."
         )
     if choice.get("rule"):
         sentences.append(f"The rule: {str(choice['rule']).rstrip('.')}.")
