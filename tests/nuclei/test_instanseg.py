@@ -78,9 +78,17 @@ def test_instances_are_numbered_without_gaps(model, rgb):
 
 def test_a_picture_full_of_nuclei_has_no_background(model):
     dark = np.zeros((SQUARE, 2 * SQUARE, 3), np.uint8)
+    dark[0, 0] = 1  # a picture of one colour is not looked at
     light = np.full_like(dark, 255)
     found = InstanSegSegmenter(model).prepare([dark, light]).segment(dark)
     assert np.unique(found.labels).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_picture_of_one_colour_has_no_nuclei(model, rgb, level):
+    flat = np.full((48, 64, 3), level, np.uint8)
+    for prepared in (InstanSegSegmenter(model).prepare([rgb]), InstanSegSegmenter(model).prepare([flat])):
+        assert prepared.segment(flat).labels.max() == 0
 
 
 def test_the_zip_gives_what_the_file_gives(model, archive, rgb):

@@ -72,7 +72,10 @@ class InstanSegSegmenter:
                 "the segmenter does not know the slide yet", where="segmenter instanseg", mend="call prepare first"
             )
         low, high = self._range
-        picture = (checked_picture(rgb) - low) / np.maximum(high - low, 1.0)
+        checked_picture(rgb)
+        if (high <= low).all() or rgb.min() == rgb.max():  # of one colour: whatever the network says
+            return Instances(np.zeros(rgb.shape[:2], np.int32))
+        picture = (rgb - low) / np.maximum(high - low, 1.0)
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*device_type of 'cuda'")  # the package asks for it everywhere
             found = self._loaded().eval_small_image(

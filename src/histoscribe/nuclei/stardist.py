@@ -69,7 +69,10 @@ class StarDistSegmenter:
             raise ConfigError(
                 "the segmenter does not know the slide yet", where="segmenter stardist", mend="call prepare first"
             )
-        picture = normalised(checked_picture(rgb), self._range)
+        checked_picture(rgb)
+        if self._range[1] <= self._range[0] or rgb.min() == rgb.max():  # of one colour: whatever the network says
+            return Instances(np.zeros(rgb.shape[:2], np.int32))
+        picture = normalised(rgb, self._range)
         stars = self._loaded().stars(picture, prob_threshold=self.prob_threshold, nms_threshold=self.nms_threshold)
         # a ray starts in the middle of a pixel, and x comes before y
         outlines = tuple(outline[:, ::-1] + 0.5 for outline in stars.outline_yx)
