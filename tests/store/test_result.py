@@ -110,6 +110,8 @@ def test_a_resumable_stage_finds_what_it_had_written(tmp_path):
 def test_what_a_killed_process_was_writing_aside_is_not_in_the_result(tmp_path):
     def work(aside: Path) -> dict:
         (aside / "array.zarr").mkdir(exist_ok=True)
+        (aside / "section.partial").mkdir(exist_ok=True)  # a folder of the user's naming is nobody's half
+        (aside / "section.partial" / "kept").write_text("whole")
         (aside / "array.zarr" / "chunk").write_text("whole")
         if not killed:
             return {}
@@ -124,7 +126,7 @@ def test_what_a_killed_process_was_writing_aside_is_not_in_the_result(tmp_path):
     with writing_result(tmp_path / "r") as draft:
         draft.stage("a", "k", work, resumable=True)
         draft.publish({})
-    assert files_below(tmp_path / "r") == ["array.zarr/chunk", "manifest.json", "run.json"]
+    assert files_below(tmp_path / "r") == ["array.zarr/chunk", "manifest.json", "run.json", "section.partial/kept"]
 
 
 def test_a_resumable_stage_with_another_key_starts_anew(tmp_path):

@@ -114,7 +114,7 @@ def flush_tree(folder: Path) -> None:
 def remove_half_written(folder: Path) -> None:
     """Delete below `folder` what a killed process was writing aside: by `write_bytes`, or in a zarr array."""
     for pattern in (".*.new", "*.partial"):
-        for path in folder.rglob(pattern):
+        for path in [path for path in folder.rglob(pattern) if path.is_file()]:
             path.unlink()
 
 
