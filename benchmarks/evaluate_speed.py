@@ -35,12 +35,13 @@ def write_sheet(folder: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--heads", default=HEADS)
+    parser.add_argument("--stain", default="none", help="none, macenko or reinhard, fitted in each fold")
     arguments = parser.parse_args()
     card = HERE / "cards" / "resnet50v2_s3.toml"
     with tempfile.TemporaryDirectory() as folder:
         sheet, out = write_sheet(Path(folder)), Path(folder) / "out"
         command = [sys.executable, "-m", "histoscribe", "evaluate", str(sheet), "--by", "section", "--quiet"]
-        command += ["--heads", arguments.heads, "--encoder", str(card), "--out", str(out)]
+        command += ["--heads", arguments.heads, "--stain", arguments.stain, "--encoder", str(card), "--out", str(out)]
         start = perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = perf_counter() - start

@@ -14,8 +14,11 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import pandas as pd
 import tifffile
 
+from histoscribe.nuclei.export import write_geojson
+from histoscribe.nuclei.table import COLUMNS, PARTS, write_part
 from histoscribe.phantom import make_phantom
 
 MPP, PATCH_PX, TILE_PX = 0.5, 1024, 512
@@ -58,10 +61,27 @@ def measured(folder: Path) -> tuple[float, int]:
     return perf_counter() - start, int(found[1].replace(",", ""))
 
 
+def million() -> float:
+    """Gigabytes by which the memory grows while the GeoJSON of a million nuclei of 24 corners is written."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / PARTS).mkdir()
+        for block in range(500):
+            table = pd.DataFrame({name: rng.random(2000, np.float32) for name in COLUMNS})
+            table["nucleus"] = np.arange(2000) + 2000 * block
+            outlines = [rng.random((24, 2)) * 5e4 for _ in range(2000)]
+            write_part(folder / PARTS / f"{block:08d}.parquet", table, outlines)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        write_geojson(folder)
+        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e9
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="+", default=[8_000, 20_000])
     sides = sorted(parser.parse_args().sides)  # the peak of all children so far is that of the largest
+    print(f"geojson_of_a_million {million():.2f} GB", flush=True)
     peaks = []
     for side in sides:
         with tempfile.TemporaryDirectory() as scratch:
