@@ -33,16 +33,17 @@ MEMBERS = ("ridge", "lowrank")
 class Cohort:
     """Sections as heads see them, and what is true of them."""
 
-    def __init__(self, context: Context, n_genes: int) -> None:
+    def __init__(self, context: Context, n_genes: int, seed: int) -> None:
         self.observed: dict[str, Observed] = {}
         self.expected: dict[str, np.ndarray] = {}  # (n, g) ln(1 + expected counts per 10,000)
         self.told: dict[str, dict[str, np.ndarray]] = {}
-        for phantom in cohort(PATIENTS, like=make_phantom(SEED, size_um=SIZE_UM, n_genes=n_genes)):
+        self.seed = seed
+        for phantom in cohort(PATIENTS, like=make_phantom(seed, size_um=SIZE_UM, n_genes=n_genes)):
             self._add(phantom, context)
             self.var = phantom.programmes.var
 
     def _add(self, phantom: Phantom, context: Context) -> None:
-        folder = KEPT / "phantom_cohort" / f"{SEED}_{SIZE_UM:g}_{phantom.n_genes}_{phantom.name}"
+        folder = KEPT / "phantom_cohort" / f"{self.seed}_{SIZE_UM:g}_{phantom.n_genes}_{phantom.name}"
         if not folder.exists():
             write_spaceranger(phantom, folder)
         section, truth = read_section(folder), phantom.spots()
@@ -121,8 +122,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tile-um", type=float, nargs="+", default=list(Context().tile_um))
     parser.add_argument("--genes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the cohort")
     chosen = parser.parse_args()
-    bench = Cohort(Context(tile_um=tuple(chosen.tile_um)), chosen.genes)
+    bench = Cohort(Context(tile_um=tuple(chosen.tile_um)), chosen.genes, chosen.seed)
     settings = FoldSettings("genes", {"n_genes": chosen.genes}, ("mean", "depth", *MEMBERS), seed=SEED)
     folds = outer_folds([(one.name, one.patient) for one in bench.observed.values()])
     found = [fold_scores(bench, fold, settings) for fold in folds]

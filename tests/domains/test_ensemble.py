@@ -52,3 +52,11 @@ def test_a_domain_that_the_vote_would_leave_a_crumb_keeps_what_the_leading_divis
 def test_without_a_division_into_that_number_it_is_refused():
     with pytest.raises(ConfigError, match="no division"):
         agreed([THIRDS], 4)
+
+
+def test_a_vote_that_leaves_every_domain_a_place_comes_before_a_more_unanimous_one():
+    bands = [np.repeat([0, 1, 2], sizes) for sizes in ([4, 10, 10], [11, 5, 8], [8, 8, 8])]
+    odd = [np.array(list(one), int) for one in ("220220002211202202201220", "011112211021220221022222")]
+    vote = agreed([odd[0], *bands, odd[1]], 3, least=3)
+    assert vote.holds
+    assert np.bincount(vote.labels).min() >= 3

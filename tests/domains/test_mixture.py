@@ -81,3 +81,31 @@ def test_starts_by_chance_find_clouds_too_and_repeat_with_their_seed():
     one, again = (MixtureCut(X, shrinkage=0.0, seed=3).exactly(3)[0] for _ in range(2))
     assert np.array_equal(one, again)
     assert adjusted_rand_index(one, known) > 0.9
+
+
+def tight_in_wide(n=400, seed=0):
+    """A tight cloud at the side of a wide one, in four features."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(n) % 2
+    X = rng.normal(0, 1, (n, 4)) * np.where(truth == 1, 4.0, 1.0)[:, None]
+    X[:, 0] += 5 * truth
+    return X, truth
+
+
+def test_domains_may_differ_in_how_varied_they_are():
+    X, truth = tight_in_wide()
+    shared, own = (
+        adjusted_rand_index(MixtureFit(X, volume=volume).with_components(2).posterior(X).argmax(axis=1), truth)
+        for volume in (0.0, 1.0)
+    )
+    assert own > 0.85
+    assert own > shared + 0.1
+
+
+def test_volumes_are_common_on_average_and_drawn_together():
+    X, _ = tight_in_wide()
+    half, whole = (MixtureFit(X, volume=volume).with_components(2) for volume in (0.5, 1.0))
+    assert np.exp((whole.shares * np.log(whole.volumes)).sum()) == pytest.approx(1.0, rel=0.02)
+    ratio = [one.volumes.max() / one.volumes.min() for one in (half, whole)]
+    assert 1.5 < ratio[0] < ratio[1]
+    assert ratio[1] == pytest.approx(16, rel=0.35)  # variances of 1 and 16

@@ -24,6 +24,13 @@ def test_a_single_outlier_takes_the_label_around_it():
     assert changed[0] == 8
 
 
+def test_a_firm_outlier_keeps_its_label():
+    xy, graph = square()
+    labels = np.where(np.isin(np.arange(25), [0, 1, 5, 12, 18]), 8, 3)
+    changed = refine(labels, graph=graph, xy_um=xy, max_um=150.0, firm=np.arange(25) == 12)
+    assert (changed[12], changed[18]) == (8, 3)
+
+
 def test_a_straight_border_stays():
     xy, graph = square(6)
     labels = (xy[:, 0] > 250).astype(int)

@@ -28,3 +28,12 @@ def test_of_equally_stable_numbers_the_largest_is_chosen():
 
 def test_every_level_of_a_hierarchy_is_told():
     assert choice(3, 6)["levels"] == [3, 6]
+
+
+def test_the_finest_level_can_be_asked_for_where_a_coarse_one_is_as_stable_or_more():
+    cuts = [Scripted(repeat, (3, 6)) for repeat in range(6)]
+    cuts[5].stable = (3,)  # one repeat differs at six
+    assert choose_number(cuts, largest=9)["chosen"] == 3
+    found = choose_number(cuts, largest=9, finest=True)
+    assert found["chosen"] == 6
+    assert found["rule"].startswith("finest level")

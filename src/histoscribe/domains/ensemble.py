@@ -42,7 +42,7 @@ def agreed(divisions: Sequence[NDArray[np.integer]], k: int, *, least: float = 1
 
     One division into k leads. A domain of another division counts for the leading one that holds most of it, so that
     finer and coarser divisions vote too. Of the quarter of the divisions that are most like all others (mean adjusted
-    Rand index), the one whose vote is most unanimous leads.
+    Rand index), the one whose vote is most unanimous leads; votes that leave every domain a place come first.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def agreed(divisions: Sequence[NDArray[np.integer]], k: int, *, least: float = 1
     if not exact:
         raise ConfigError("no division has this number of domains", where="k", found=k)
     votes = [_led(np.asarray(exact[i], np.int64), divisions, k, least) for i in typical]
-    return max(votes, key=lambda one: one.support)
+    return max(votes, key=lambda one: (one.holds, one.support))
 
 
 def _led(lead: NDArray[np.int64], divisions: Sequence[NDArray[np.integer]], k: int, least: float) -> Agreed:

@@ -53,9 +53,43 @@ def checked_counts(counts: Any) -> sparse.csr_matrix:
     return matrix
 
 
+def usable_genes(counts: sparse.csr_matrix, *, graph: sparse.csr_matrix) -> tuple[NDArray[np.intp], dict[str, Any]]:
+    """Genes found often enough to tell spots apart, those that change most slowly over the tissue if they are many.
+
+    Parameters
+    ----------
+    counts
+        (n, g) raw counts.
+    graph
+        Spatial neighbours, (n, n).
+
+    Returns
+    -------
+    Their columns, sorted, possibly none; and what was done, fit for JSON.
+    """
+    found = np.asarray((counts > 0).mean(axis=0)).ravel()
+    usual = np.flatnonzero(found >= min(_DETECTED, float(found.max())))
+    logged = log_per_10k(counts)[:, usual]
+    moran = autocorrelation(logged, graph)
+    varies = _moments(logged)[1] > 0
+    best = np.sort(np.lexsort((np.arange(len(usual)), -moran, ~varies))[:_MOST_GENES])
+    best = best[varies[best]]
+    record = {
+        "genes": int(counts.shape[1]),
+        "genes_used": len(best),
+        "median_autocorrelation": round(float(np.median(moran[best])), 4) if len(best) else None,
+    }
+    return usual[best], record
+
+
 def expression_components(
-    counts: sparse.csr_matrix, *, graph: sparse.csr_matrix, n_components: int, powers: Sequence[float]
-) -> tuple[list[NDArray[np.float64]], dict[str, Any]]:
+    counts: sparse.csr_matrix,
+    *,
+    library: NDArray[np.float64],
+    graph: sparse.csr_matrix,
+    n_components: int,
+    powers: Sequence[float],
+) -> list[NDArray[np.float64]]:
     """Principal components of the genes, once for each way to weigh them.
 
     Every gene's ln(1 + counts per 10,000) is standardised and multiplied by its spatial autocorrelation to some power:
@@ -64,7 +98,9 @@ def expression_components(
     Parameters
     ----------
     counts
-        (n, g) raw counts.
+        (n, g) raw counts of the genes to use.
+    library
+        (n,) molecules per spot over all genes.
     graph
         Spatial neighbours, (n, n).
     n_components
@@ -74,34 +110,30 @@ def expression_components(
 
     Returns
     -------
-    Scores, (n, k) for each power, k possibly 0 where no gene varies; and what was done, fit for JSON.
+    Scores, (n, k) for each power, k possibly 0 where no gene varies.
     """
-    found = np.asarray((counts > 0).mean(axis=0)).ravel()
-    usual = found >= min(_DETECTED, float(found.max()))
-    logged = log_per_10k(counts)[:, np.flatnonzero(usual)]
-    mean = np.asarray(logged.mean(axis=0), np.float64).ravel()
-    square = np.asarray(logged.multiply(logged).mean(axis=0), np.float64).ravel()
-    spread = np.sqrt(np.maximum(square - mean**2, 0.0))
-    moran = autocorrelation(logged, graph)
-    varies = spread > _CONSTANT * np.maximum(mean, _CONSTANT)
-    used = np.sort(np.lexsort((np.arange(len(mean)), -moran, ~varies))[:_MOST_GENES])
-    used = used[varies[used]]
-    record = {
-        "genes": int(counts.shape[1]),
-        "genes_used": len(used),
-        "median_autocorrelation": round(float(np.median(moran[used])), 4) if len(used) else None,
-    }
-    if len(used) == 0:
-        return [np.empty((counts.shape[0], 0)) for _ in powers], record
-    logged, mean, unit = sparse.csr_matrix(logged[:, used]), mean[used], 1 / spread[used]
-    gram = _gram(logged, mean, unit)
-    coherent = np.maximum(moran[used], 0.0)
+    logged = log_per_10k(counts, library=library)
+    mean, spread = _moments(logged)
+    varies = np.flatnonzero(spread > 0)
+    if len(varies) == 0:
+        return [np.empty((counts.shape[0], 0)) for _ in powers]
+    logged, mean, unit = sparse.csr_matrix(logged[:, varies]), mean[varies], 1 / spread[varies]
+    gram = _gram(logged, mean, unit) if logged.shape[0] >= len(mean) else None
+    coherent = np.maximum(autocorrelation(logged, graph), 0.0)
     scores = []
     for power in powers:
         # where no gene is coherent, all count alike
-        weight = coherent**power if coherent.any() else np.ones(len(used))
+        weight = coherent**power if coherent.any() else np.ones(len(mean))
         scores.append(_components(logged, gram, mean=mean, unit=unit, weight=weight, n_components=n_components))
-    return scores, record | {"components": scores[0].shape[1]}
+    return scores
+
+
+def _moments(logged: sparse.csr_matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of every column, (g,), the latter 0 where a column varies by rounding alone."""
+    mean = np.asarray(logged.mean(axis=0), np.float64).ravel()
+    square = np.asarray(logged.multiply(logged).mean(axis=0), np.float64).ravel()
+    spread = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return mean, np.where(spread > _CONSTANT * np.maximum(mean, _CONSTANT), spread, 0.0)
 
 
 def _gram(logged: sparse.csr_matrix, mean: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -115,17 +147,25 @@ def _gram(logged: sparse.csr_matrix, mean: NDArray[np.float64], unit: NDArray[np
 
 def _components(
     logged: sparse.csr_matrix,
-    gram: NDArray[np.float64],
+    gram: NDArray[np.float64] | None,
     *,
     mean: NDArray[np.float64],
     unit: NDArray[np.float64],
     weight: NDArray[np.float64],
     n_components: int,
 ) -> NDArray[np.float64]:
-    """Exact principal component scores of the weighed genes, (n, k), each component's largest loading positive."""
-    g = len(weight)
-    k = max(1, min(n_components, logged.shape[0] - 1, g))
-    _, vectors = eigh(weight[:, None] * gram * weight, subset_by_index=(g - k, g - 1))
+    """Exact principal component scores of the weighed genes, (n, k), each component's largest loading positive.
+
+    Without inner products of the genes, those of the spots are taken, which are fewer.
+    """
+    n, g = logged.shape
+    k = max(1, min(n_components, n - 1, g))
+    if gram is not None:
+        _, vectors = eigh(weight[:, None] * gram * weight, subset_by_index=(g - k, g - 1))
+    else:
+        weighed = (logged.toarray() - mean) * (unit * weight)  # (n, g)
+        values, of_spots = eigh(weighed @ weighed.T, subset_by_index=(n - k, n - 1))
+        vectors = (weighed.T @ of_spots) / np.sqrt(np.maximum(values, np.finfo(np.float64).tiny))
     vectors = vectors[:, ::-1]
     largest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.where(vectors[largest, np.arange(k)] < 0, -1.0, 1.0)

@@ -2,11 +2,14 @@
 
 With one covariance the mixture discounts what varies alike inside all domains, such as texture or depth. Drawn a little
 towards a sphere it also minds the features' own scale, which in small sections keeps a handful of odd spots from being
-a domain. Its likelihood has many maxima, and which one a random start meets is what makes such clusterings change with
-the seed. Here the starts are parts of Ward's trees (`tree`): one of the given features, and one of the features in
-which the covariance that the first has found is a sphere. Of both, the end with the higher likelihood is kept.
-Starts can also be drawn by chance: what the data do not decide then differs from fit to fit, which tells how many
-domains hold.
+a domain. Domains can also be let differ in how varied they are: then they share the covariance's shape, each with a
+volume of its own ("VEE" of Fraley and Raftery 2002, J Am Stat Assoc 97:611), drawn towards the common one, because in
+many dimensions it would count for more than where a domain lies.
+
+The likelihood has many maxima, and which one a random start meets is what makes such clusterings change with the seed.
+Here the starts are parts of Ward's trees (`tree`): one of the given features, and one of the features in which the
+covariance that the first has found is a sphere. Of both, the end with the higher likelihood is kept. Starts can also be
+drawn by chance: what the data do not decide then differs from fit to fit, which tells how many domains hold.
 """
 
 from dataclasses import dataclass
@@ -44,6 +47,8 @@ class Mixture:
         (k, d) of the components, about the centre.
     precision
         (d, d), the inverse of the shared covariance.
+    volumes
+        (k,) by which each component's covariance is the shared one; geometric mean 1 over the spots.
     shares
         (k,) of the spots.
     likelihood
@@ -53,12 +58,16 @@ class Mixture:
     centre: Floats
     means: Floats
     precision: Floats
+    volumes: Floats
     shares: Floats
     likelihood: float
 
     def posterior(self, X: Floats) -> Floats:
         """Probability of each component for each spot, (n, d) to (n, k)."""
-        return _softmax(_scores(X - self.centre, self.means, self.precision, self.shares))[0]
+        if np.all(self.volumes == 1):
+            return _softmax(_linear_scores(X - self.centre, self.means, self.precision, self.shares))[0]
+        distances = _distances(X - self.centre, self.means, self.precision)
+        return _softmax(_scores(distances, self.volumes, self.shares, n_features=X.shape[1]))[0]
 
 
 class MixtureFit:
@@ -72,9 +81,11 @@ class MixtureFit:
         Spots that a part of a tree should have where a fit starts.
     shrinkage
         How far the covariance is drawn towards a sphere, in [0, 1].
+    volume
+        How far components may differ in volume: 0 not at all, 1 as far as the spots say.
     """
 
-    def __init__(self, X: Floats, *, least: float = 1.0, shrinkage: float = SHRINKAGE) -> None:
+    def __init__(self, X: Floats, *, least: float = 1.0, shrinkage: float = SHRINKAGE, volume: float = 0.0) -> None:
         n = len(X)
         if n > _FIT_SPOTS:
             X = X[np.linspace(0, n - 1, _FIT_SPOTS).astype(np.intp)]
@@ -83,6 +94,7 @@ class MixtureFit:
         self._given = X - self._centre
         self._total = self._given.T @ self._given / len(X)
         self._shrinkage = shrinkage
+        self._volume = volume
 
     @cached_property
     def _tree(self) -> SpotTree:
@@ -92,7 +104,7 @@ class MixtureFit:
         """Fit k components, from 1 to n; some of them may hold no spot. With a seed the starts are drawn by chance."""
         d = len(self._total)
         if k == 1:
-            return Mixture(self._centre, np.zeros((1, d)), np.eye(d), np.ones(1), 0.0)
+            return Mixture(self._centre, np.zeros((1, d)), np.eye(d), np.ones(1), np.ones(1), 0.0)
         if seed is not None:
             return self._by_chance(k, np.random.default_rng(seed))
         first = self._from(self._tree, self._given, k)
@@ -123,29 +135,50 @@ class MixtureFit:
 
     def _maximised(self, member: Floats, *, rounds: int = _ROUNDS) -> Mixture:
         """Do rounds of expectation and maximisation from a membership, (n, k)."""
-        old = -np.inf
+        old, volumes = -np.inf, np.ones(member.shape[1])
         for _ in range(rounds):
-            means, precision, shares = self._parameters(member)
-            member, log_sum = _softmax(_scores(self._given, means, precision, shares))
-            # the spot's own quadratic term, left out of the scores, averages to a trace
-            constant = 0.5 * np.linalg.slogdet(precision)[1] - 0.5 * (precision * self._total).sum()
-            likelihood = float(log_sum.mean() + constant)
+            size = np.maximum(member.sum(axis=0), 1e-9)  # (k,)
+            shares = size / size.sum()
+            means = (member.T @ self._given) / size[:, None]
+            precision = self._precision(member, means, volumes)
+            likelihood = 0.5 * float(np.linalg.slogdet(precision)[1])
+            if self._volume > 0:
+                distances = _distances(self._given, means, precision)
+                volumes = self._volumes(member, distances)
+                scores = _scores(distances, volumes, shares, n_features=len(self._total))
+            else:  # the spot's own quadratic term, left out of the scores, averages to a trace
+                scores = _linear_scores(self._given, means, precision, shares)
+                likelihood -= 0.5 * float((precision * self._total).sum())
+            member, log_sum = _softmax(scores)
+            likelihood += float(log_sum.mean())
             if abs(likelihood - old) < _TOLERANCE:
                 break
             old = likelihood
-        return Mixture(self._centre, means, precision, shares, likelihood)
+        return Mixture(self._centre, means, precision, volumes, shares, likelihood)
 
-    def _parameters(self, member: Floats) -> tuple[Floats, Floats, Floats]:
-        given, total, d = self._given, self._total, len(self._total)
-        size = np.maximum(member.sum(axis=0), 1e-9)  # (k,)
-        shares = size / size.sum()
-        means = (member.T @ given) / size[:, None]
-        within = total - (means.T * shares) @ means
+    def _precision(self, member: Floats, means: Floats, volumes: Floats) -> Floats:
+        """Inverse of the covariance that the components share, up to their volumes."""
+        total, d = self._total, len(self._total)
+        scatter = total
+        if self._volume > 0:
+            weight = member @ (1 / volumes)  # (n,)
+            scatter = (self._given.T * weight) @ self._given / len(member)
+        within = scatter - (means.T * (member.sum(axis=0) / volumes / len(member))) @ means
         mean_variance = max(np.trace(within), 0.0) / d
         sphere = self._shrinkage * mean_variance + _FLOOR * np.trace(total) / d
         within = (1 - self._shrinkage) * (within + within.T) / 2 + sphere * np.eye(d)
         precision = np.linalg.inv(within)
-        return means, (precision + precision.T) / 2, shares
+        symmetric: Floats = (precision + precision.T) / 2
+        return symmetric
+
+    def _volumes(self, member: Floats, distances: Floats) -> Floats:
+        """Volume of each component, (k,), as if a domain of the least size with the common volume were part of it."""
+        size = member.sum(axis=0)
+        own = (member * distances).sum(axis=0) / len(self._total)
+        few = max(self._least, 1.0)
+        volumes = ((own + few) / (size + few)) ** self._volume
+        common: Floats = volumes / np.exp((size * np.log(volumes)).sum() / size.sum())
+        return common
 
 
 def _drawn(X: Floats, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -156,10 +189,25 @@ def _drawn(X: Floats, k: int, rng: np.random.Generator) -> NDArray[np.int64]:
     return np.asarray(known.fit_predict(X), np.int64)
 
 
-def _scores(given: Floats, means: Floats, precision: Floats, shares: Floats) -> Floats:
+def _scores(distances: Floats, volumes: Floats, shares: Floats, *, n_features: int) -> Floats:
+    """Log of share times density, (n, k), from squared distances, (n, k)."""
+    scores: Floats = np.log(shares) - 0.5 * n_features * np.log(volumes) - 0.5 * distances / volumes
+    return scores
+
+
+def _linear_scores(given: Floats, means: Floats, precision: Floats, shares: Floats) -> Floats:
+    """Leave out of `_scores`, where all volumes are one, what is then the same for all components of a spot."""
     directions = precision @ means.T  # (d, k)
     scores: Floats = given @ directions - 0.5 * (means.T * directions).sum(axis=0) + np.log(shares)
     return scores
+
+
+def _distances(given: Floats, means: Floats, precision: Floats) -> Floats:
+    """Squared Mahalanobis distance of every spot from every mean, (n, k)."""
+    directions = precision @ means.T  # (d, k)
+    own = ((given @ precision) * given).sum(axis=1)
+    distances: Floats = own[:, None] - 2 * given @ directions + (means.T * directions).sum(axis=0)
+    return np.maximum(distances, 0.0)
 
 
 def _softmax(scores: Floats) -> tuple[Floats, Floats]:

@@ -16,18 +16,24 @@ class MixtureCut:
         Features, (n, d), rows in the order of their place.
     least
         Spots that a part of the tree should have where a fit starts.
-    shrinkage
-        Of the mixture's covariance.
+    shrinkage, volume
+        Of the mixture's covariance, see `MixtureFit`.
     seed
         Of starts that are drawn by chance; None for those that owe nothing to it.
     """
 
     def __init__(
-        self, X: NDArray[np.float64], *, least: float = 1.0, shrinkage: float = SHRINKAGE, seed: int | None = None
+        self,
+        X: NDArray[np.float64],
+        *,
+        least: float = 1.0,
+        shrinkage: float = SHRINKAGE,
+        volume: float = 0.0,
+        seed: int | None = None,
     ) -> None:
         self._X, self._seed = X, seed
         alike = not np.ptp(X, axis=0).any()
-        self._fit = None if alike else MixtureFit(X, least=least, shrinkage=shrinkage)
+        self._fit = None if alike else MixtureFit(X, least=least, shrinkage=shrinkage, volume=volume)
         self._posteriors: dict[int, NDArray[np.float64]] = {}
 
     def exactly(self, k: int) -> tuple[NDArray[np.int64], float]:

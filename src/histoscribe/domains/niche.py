@@ -1,9 +1,9 @@
 """Domains from counts, picture and nuclei together: what a spot and its surroundings are made of. Linear in spots.
 
 The chain: large sections pooled into cells (`pooling`), every block reduced to components and weighed by how much of it
-is coherent in space (`niche_blocks`), averaged over rings of neighbours with the spot's own part kept apart, clustered
-by a Gaussian mixture with one covariance (`mixture`), or by Leiden (`partition`), in every view and at every radius,
-brought to what the divisions agree on (`ensemble`), and single outliers given to their surroundings (`refine`).
+is coherent in space (`niche_blocks`), averaged over neighbours with the spot's own part kept apart, clustered in every
+view by Gaussian mixtures (`mixture`), or by Leiden (`partition`), brought to what the divisions agree on (`ensemble`),
+and single doubtful outliers given to their surroundings (`refine`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ from histoscribe.domains.stability import Cut, choose_number, thinned
 from histoscribe.errors import ConfigError, listing
 from histoscribe.graph.smooth import neighbour_mean
 
-# rings of neighbours that a spot's surroundings reach
-RADII = (1, 2)
+# of the mixtures that divide each view: with one volume for all domains, and with volumes halfway to their own
+VOLUMES = (0.0, 0.5)
 # a section has at least so many divisions; where there are fewer ways to look at it, some leave neighbours out
 LEAST_DIVISIONS = 8
 # so many of the divisions tell how stable a number is
@@ -40,6 +40,8 @@ _LEAST_SHARE = 0.01
 # share of the squared distance that a spot has itself; the rest is its neighbours'
 _OWN = 0.2
 _HOLDING = "; of several as good, the largest at which the vote of the divisions leaves no domain without a place"
+# a spot that fewer of the votes than these put where it is may go with its surroundings
+_SURE = 0.75
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
 
@@ -133,20 +135,18 @@ class NicheEmbedding:
     blocks: Embedding
     graph: sparse.csr_matrix
 
-    def surroundings(self, view: View, radius: int, *, graph: sparse.csr_matrix) -> NDArray[np.float64]:
+    def surroundings(self, view: View, *, graph: sparse.csr_matrix) -> NDArray[np.float64]:
         """Each unit's own components beside the mean of its surroundings, (units, 2 d).
 
         Parameters
         ----------
         view
             One of the blocks' views.
-        radius
-            Rings of neighbours.
         graph
             Neighbours of the units, or some of them.
         """
-        around = neighbour_mean(graph, view.X, own_share=_OWN, rounds=radius)
-        own = neighbour_mean(graph, view.X)
+        around = neighbour_mean(graph, view.X, own_share=_OWN)
+        own = view.X if view.pooled else neighbour_mean(graph, view.X)
         return np.hstack([np.sqrt(_OWN) * own, np.sqrt(1 - _OWN) * around])
 
     @property
@@ -200,7 +200,7 @@ def cuts_of(
     disturbed: bool = False,
     telling: bool = False,
 ) -> Iterator[Cut]:
-    """Divisions of a section, ready to be cut into any number of domains: every view at every radius.
+    """Divisions of a section, ready to be cut into any number of domains: every view by every kind of mixture.
 
     Where those are few, they are done again with half of the neighbours left out.
 
@@ -215,20 +215,22 @@ def cuts_of(
     telling
         Whether to take a part of the views and to start by chance, so that the divisions tell what the data leave open.
     """
-    plan = [(view, radius) for view in embedding.blocks.views for radius in RADII]
+    # starts by chance are slow with volumes, and one kind of mixture tells what holds
+    kinds = VOLUMES if clustering == "mixture" and not telling else VOLUMES[:1]
+    plan = [(view, volume) for view in embedding.blocks.views for volume in kinds]
     if clustering == "leiden" or telling:
         plan = _spread(plan, _TELLING if telling else LEAST_DIVISIONS)
     children = np.random.SeedSequence(seed).spawn(max(len(plan), LEAST_DIVISIONS))
     for i, child in enumerate(children):
-        view, radius = plan[i % len(plan)]
+        view, volume = plan[i % len(plan)]
         whole = i < len(plan) and not disturbed
         graph = embedding.graph if whole else thinned(embedding.graph, np.random.default_rng(child))
-        X = embedding.surroundings(view, radius, graph=graph)
+        X = embedding.surroundings(view, graph=graph)
         if clustering == "leiden":
             # the random generator that scikit-network uses takes seeds below 2**32
             yield Partitioner(affinity(X, graph=embedding.graph), X, seed=(seed + i) % 2**32)
         else:
-            yield MixtureCut(X, least=embedding.least, seed=i if telling else None)
+            yield MixtureCut(X, least=embedding.least, volume=volume, seed=i if telling else None)
 
 
 def cut_niche(
@@ -251,19 +253,20 @@ def cut_niche(
     cuts = list(cuts_of(embedding, seed=seed, clustering=clustering, disturbed=disturbed))
     if n_domains is None:
         few = list(cuts_of(embedding, seed=seed, clustering=clustering, telling=True))
-        evidence["choice"] = choose_number(few, largest=largest_number(len(request.xy_um)))
+        evidence["choice"] = choose_number(few, largest=largest_number(len(request.xy_um)), finest=True)
     k, vote = _voted(cuts, _candidates(n_domains, evidence.get("choice")), least=embedding.least)
     if n_domains is None:
         evidence["choice"] |= {"chosen": k, "rule": evidence["choice"]["rule"] + _HOLDING}
     voted, share = embedding.to_spots(vote.labels, vote.share)
     max_um = _GAP * float(np.median(edge_lengths(request.graph, request.xy_um)))
-    refined = refine(voted, graph=request.graph, xy_um=request.xy_um, max_um=max_um)
+    firm = np.asarray(share[np.arange(len(voted)), voted]).ravel() >= _SURE
+    refined = refine(voted, graph=request.graph, xy_um=request.xy_um, max_um=max_um, firm=firm)
     confidence = np.asarray(share[np.arange(len(refined)), refined]).ravel()
     evidence |= {
         "n_domains": int(k),
         "divisions": len(cuts),
         "all_domains_hold": vote.holds,
-        "radii": list(RADII),
+        "volumes": list(VOLUMES),
         "units": int(embedding.graph.shape[0]),
         "least_units": round(embedding.least, 1),
         "refined_spots": int((refined != voted).sum()),

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.coherence import autocorrelation, coherent_components
-from histoscribe.domains.expression import checked_counts, expression_components
+from histoscribe.domains.coherence import autocorrelation
+from histoscribe.domains.expression import checked_counts, expression_components, usable_genes
 from histoscribe.domains.features import join_blocks
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.expression.normalise import library_size
@@ -22,14 +22,13 @@ from histoscribe.expression.normalise import library_size
 # share of the squared distance by block; "depth" is how much was captured on a spot, which tells cellular tissue from
 # fat and fibres; the position has none, because a larger share draws compact patches whatever the tissue is
 WEIGHTS = {"counts": 1.0, "depth": 0.25, "image": 1.0, "nuclei": 0.5, "position": 0.0}
-# principal components of which the coherent ones are looked for
-N_COMPONENTS = 50
-# two ways to look at expression, each at several resolutions: coherent components of all genes alike, and principal
-# components of genes weighed by their coherence. What both find is not an artefact of either.
-COHERENT_COMPONENTS = (10, 15, 20, 30)
-WEIGHED_COMPONENTS = (8, 15)
-# of a gene's spatial autocorrelation in its weight
-POWERS = (0.5, 1.0)
+# expression is looked at in several ways: genes weighed by their spatial autocorrelation to some power, by a few
+# principal components or many. What all find is not an artefact of one.
+POWERS = (0.0, 0.5, 1.0)
+N_COMPONENTS = (10, 20, 40)
+# a quarter of the views add the counts of the neighbours before the logarithm, which is less noisy where few molecules
+# were captured; no more of them, because they blur what is narrower than a neighbourhood
+POOLED_COMPONENTS = (20,)
 # so many spots for each component at least, or the components describe single spots
 _SPOTS_PER_COMPONENT = 8
 # the least a block counts for, so that one block of noise alone still gives a division
@@ -46,13 +45,13 @@ class View:
         (n, d) float64.
     columns
         Where each block stands: name to slice.
-    weighed
-        Whether the genes were weighed by their coherence.
+    pooled
+        Whether each spot's counts are those of its neighbours too.
     """
 
     X: NDArray[np.float64]
     columns: dict[str, slice]
-    weighed: bool = False
+    pooled: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +109,7 @@ def embed_blocks(blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights
             joined = join_blocks({name: block}, weights={name: 1.0}, graph=graph)
             record[name] |= joined.record[name] | {"weight": float(weights[name])}
             dense[name] = joined.X
-    parts = [({**dense, **view}, weighed) for view, weighed in seen] or [(dense, False)]
+    parts = [({**dense, **view}, pooled) for view, pooled in seen] or [(dense, False)]
     if not parts[0][0]:
         raise InputError(
             "no feature differs between the spots, so there is nothing to tell domains apart",
@@ -118,7 +117,7 @@ def embed_blocks(blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights
             found=f"constant: {', '.join(sorted(blocks))}",
             mend="check that the counts and the picture are of this section and that tiles lie on the tissue",
         )
-    return Embedding(tuple(_view(one, graph, weights, weighed, record) for one, weighed in parts), record)
+    return Embedding(tuple(_view(one, graph, weights, pooled, record) for one, pooled in parts), record)
 
 
 def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
@@ -134,21 +133,23 @@ def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> N
 def _counts_views(
     counts: sparse.csr_matrix, *, graph: sparse.csr_matrix, weights: Mapping[str, float], record: dict[str, Any]
 ) -> list[tuple[dict[str, NDArray[np.float64]], bool]]:
-    """Look at expression in several ways, each with and without depth; none where no gene varies."""
-    limit = max(2, min(N_COMPONENTS, counts.shape[0] // _SPOTS_PER_COMPONENT))
-    (plain, *weighed), told = expression_components(counts, graph=graph, n_components=limit, powers=(0.0, *POWERS))
+    """Look at expression in several ways, and whether each pools counts; none where no gene varies."""
+    n_spots = counts.shape[0]
+    limit = max(2, min(max(N_COMPONENTS), n_spots // _SPOTS_PER_COMPONENT))
+    used, told = usable_genes(counts, graph=graph)
     record["counts"] |= told
-    depth = np.log1p(library_size(counts))[:, None]
-    depth = depth - depth.mean()
-    with_depth = {"depth": depth} if weights["depth"] > 0 and np.ptp(depth) > 0 else {}
-    if plain.shape[1] == 0:
-        return []
-    rank = int((plain.var(axis=0) > 1e-12 * plain.var(axis=0).max()).sum())
-    coherent = coherent_components(plain[:, :rank], graph=graph, n_components=max(COHERENT_COMPONENTS))[0]
+    near = sparse.csr_matrix(graph, dtype=bool).astype(np.float64) + sparse.identity(n_spots, format="csr")
+    alone = (sparse.csr_matrix(counts[:, used], dtype=np.float64), library_size(counts))
     views: list[tuple[dict[str, NDArray[np.float64]], bool]] = []
-    for n in COHERENT_COMPONENTS:
-        views += [({"counts": coherent[:, :n]} | extra, False) for extra in ({}, with_depth)]
-    views += [({"counts": part[:, :n]} | with_depth, True) for part in weighed for n in WEIGHED_COMPONENTS]
+    added = (near @ alone[0], near @ alone[1])
+    for pooled, (genes, library), wanted in ((False, alone, N_COMPONENTS), (True, added, POOLED_COMPONENTS)):
+        depth = np.log1p(library)[:, None]
+        depth = depth - depth.mean()
+        extra = {"depth": depth} if weights["depth"] > 0 and np.ptp(depth) > 0 else {}
+        found = expression_components(genes, library=library, graph=graph, n_components=limit, powers=POWERS)
+        numbers = sorted({min(n, found[0].shape[1]) for n in wanted} - {0})
+        views += [({"counts": part[:, :n]} | extra, pooled) for part in found for n in numbers]
+        record["counts"]["components"] = found[0].shape[1]
     return views
 
 
@@ -156,7 +157,7 @@ def _view(
     parts: Mapping[str, NDArray[np.float64]],
     graph: sparse.csr_matrix,
     weights: Mapping[str, float],
-    weighed: bool,
+    pooled: bool,
     record: dict[str, Any],
 ) -> View:
     columns, kept, start = {}, [], 0
@@ -171,7 +172,7 @@ def _view(
         columns[name] = slice(start, start + part.shape[1])
         start += part.shape[1]
         kept.append(part * np.sqrt(share / ((part**2).sum() / len(part))))
-    return View(np.hstack(kept), columns, weighed)
+    return View(np.hstack(kept), columns, pooled)
 
 
 def _varies(name: str, block: Any) -> bool:

@@ -13,6 +13,7 @@ def refine(
     graph: sparse.csr_matrix,
     xy_um: NDArray[np.float64],
     max_um: float,
+    firm: NDArray[np.bool_] | None = None,
     rounds: int = 1,
 ) -> NDArray[np.int64]:
     """Replace a spot's label by one that more than half of it and its near neighbours have.
@@ -30,6 +31,8 @@ def refine(
         Centres of the spots, (n, 2).
     max_um
         Neighbours further apart than this have no say: a label never crosses a wider gap.
+    firm
+        Spots that keep their label, (n,).
     rounds
         How often; each round reaches one neighbour further.
 
@@ -46,6 +49,7 @@ def refine(
         raise ConfigError("the largest distance must be positive", where="max_um", found=max_um)
     near = within(graph, xy_um, max_um) + sparse.identity(len(labels), format="csr")
     voters = np.asarray(near.sum(axis=1)).ravel()  # (n,)
+    loose = np.ones(len(labels), bool) if firm is None else ~firm
     names, current = np.unique(labels, return_inverse=True)
     for _ in range(rounds):
         member = sparse.csr_matrix(
@@ -54,7 +58,7 @@ def refine(
         votes = sparse.csr_matrix(near @ member)  # (n, K)
         top = np.asarray(votes.argmax(axis=1)).ravel()
         most = votes.max(axis=1).toarray().ravel()
-        changed = np.where(2 * most > voters, top, current)
+        changed = np.where(loose & (2 * most > voters), top, current)
         while len(lost := np.setdiff1d(np.arange(len(names)), changed)):
             changed = np.where(np.isin(current, lost), current, changed)
         current = changed

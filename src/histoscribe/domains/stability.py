@@ -25,6 +25,17 @@ _SHARE_OF_TWO = 0.75
 _AS_GOOD = 0.02
 # under this the repeats agree on no number: then fewer domains are told, not more
 _AGREED = 0.6
+# a finer level is one whose divisions agree better than those into one domain fewer, by more than chance would have it
+_RISE = 0.05
+_SHARE_OF_LEVEL = 0.75
+_MOST_STABLE = (
+    "most stable number from 3 up by mean pairwise ARI over disturbed repeats, of several as good the largest, or the "
+    "smallest where none reaches 0.6; 2 where no other comes near"
+)
+_FINEST = (
+    "finest level that holds: the last number whose stability (mean pairwise ARI over disturbed repeats) rises above "
+    "that of one domain fewer, at 0.6 or more and three quarters of the highest"
+)
 # numbers that a reader may prefer for reasons of their own have at least this share of the chosen one's stability
 _ADMISSIBLE = 0.9
 
@@ -118,7 +129,7 @@ def matched(labels: NDArray[np.int64], reference: NDArray[np.int64], k: int) -> 
     return name[labels]
 
 
-def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
+def choose_number(cuts: Sequence[Cut], *, largest: int, finest: bool = False) -> dict[str, Any]:
     """Choose the number of domains on which disturbed repeats agree best, and tell the others that hold.
 
     The stability of a number is the mean adjusted Rand index between pairs of repeats. The most stable number from
@@ -131,6 +142,10 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
         From `repeats`.
     largest
         Last number to try, from 2.
+    finest
+        Whether to choose the finest level that holds rather than the most stable one: the last number whose stability
+        rises above that of one domain fewer, at three quarters of the highest stability or more. A section in a few
+        large parts is always stable, and says least.
 
     Returns
     -------
@@ -145,7 +160,11 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
         found = [cut.exactly(k)[0] for cut in cuts]
         pairs = [adjusted_rand_score(a, b) for i, a in enumerate(found) for b in found[:i]]
         curve.append(float(np.mean(pairs)))
-    as_good = [position + 2 for position in _most_stable(curve)]
+    rule = _MOST_STABLE
+    positions = _most_stable(curve)
+    if finest and positions != [0] and (last := _finest(curve)):
+        positions, rule = last, _FINEST
+    as_good = [position + 2 for position in positions]
     agreed = max(curve[k - 2] for k in as_good) >= _AGREED
     chosen = max(as_good) if agreed else min(as_good)
     least = _ADMISSIBLE * curve[chosen - 2]
@@ -157,8 +176,7 @@ def choose_number(cuts: Sequence[Cut], *, largest: int) -> dict[str, Any]:
         "admissible": [k for k, stability in zip(numbers, curve, strict=True) if stability >= least],
         "levels": _peaks(curve),
         "agreed": agreed,
-        "rule": "most stable number from 3 up by mean pairwise ARI over disturbed repeats, of several as good the "
-        "largest, or the smallest where none reaches 0.6; 2 where no other comes near",
+        "rule": rule,
     }
 
 
@@ -173,6 +191,18 @@ def _most_stable(curve: Sequence[float]) -> list[int]:
     if len(curve) == 1 or max(curve[1:]) < _SHARE_OF_TWO * curve[0]:
         return [0]
     return [i for i, stability in enumerate(curve) if i > 0 and stability >= max(curve[1:]) - _AS_GOOD]
+
+
+def _finest(curve: Sequence[float]) -> list[int]:
+    """Positions of the finest level that holds, and of the numbers after it that are as stable; none without a rise."""
+    enough = max(_AGREED, _SHARE_OF_LEVEL * max(curve))
+    rising = [i for i in range(1, len(curve)) if curve[i] >= enough and curve[i] > curve[i - 1] + _RISE]
+    if not rising:
+        return []
+    last = rising[-1]
+    end = next((i for i in range(last, len(curve)) if curve[i] < curve[last] - _AS_GOOD), len(curve))
+    highest = max(curve[last:end])
+    return [i for i in range(last, end) if curve[i] >= highest - _AS_GOOD]
 
 
 def thinned(graph: sparse.csr_matrix, rng: np.random.Generator) -> sparse.csr_matrix:
