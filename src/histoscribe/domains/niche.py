@@ -189,7 +189,9 @@ def embed_niche(
         return NicheEmbedding(request, None, embed_blocks(rows, graph=request.graph, weights=weighed), request.graph)
     cells = make_cells(request.xy_um)
     pooled = {name: _pooled(block, order, cells) for name, block in blocks.items()}
-    return NicheEmbedding(request, cells, embed_blocks(pooled, graph=cells.graph, weights=weighed), cells.graph)
+    return NicheEmbedding(
+        request, cells, embed_blocks(pooled, graph=cells.graph, weights=weighed, pool=False), cells.graph
+    )
 
 
 def cuts_of(

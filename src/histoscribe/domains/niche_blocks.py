@@ -78,7 +78,9 @@ class Embedding:
         return sorted({name for view in self.views for name in view.columns})
 
 
-def embed_blocks(blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights: Mapping[str, float]) -> Embedding:
+def embed_blocks(
+    blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights: Mapping[str, float], pool: bool = True
+) -> Embedding:
     """Bring all blocks to components of comparable size.
 
     Parameters
@@ -89,6 +91,8 @@ def embed_blocks(blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights
         Spatial neighbours, (n, n).
     weights
         Name to weight, for all blocks, and "depth" where there are counts.
+    pool
+        Whether some views add the counts of the neighbours; needless where rows are many spots' counts already.
 
     Raises
     ------
@@ -104,7 +108,7 @@ def embed_blocks(blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights
         if weights[name] == 0:
             continue
         if name == "counts":
-            seen = _counts_views(checked_counts(block), graph=graph, weights=weights, record=record)
+            seen = _counts_views(checked_counts(block), graph=graph, weights=weights, pool=pool, record=record)
         elif _varies(name, block):
             joined = join_blocks({name: block}, weights={name: 1.0}, graph=graph)
             record[name] |= joined.record[name] | {"weight": float(weights[name])}
@@ -131,23 +135,29 @@ def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> N
 
 
 def _counts_views(
-    counts: sparse.csr_matrix, *, graph: sparse.csr_matrix, weights: Mapping[str, float], record: dict[str, Any]
+    counts: sparse.csr_matrix,
+    *,
+    graph: sparse.csr_matrix,
+    weights: Mapping[str, float],
+    pool: bool,
+    record: dict[str, Any],
 ) -> list[tuple[dict[str, NDArray[np.float64]], bool]]:
     """Look at expression in several ways, and whether each pools counts; none where no gene varies."""
     n_spots = counts.shape[0]
     limit = max(2, min(max(N_COMPONENTS), n_spots // _SPOTS_PER_COMPONENT))
     used, told = usable_genes(counts, graph=graph)
     record["counts"] |= told
-    near = sparse.csr_matrix(graph, dtype=bool).astype(np.float64) + sparse.identity(n_spots, format="csr")
-    alone = (sparse.csr_matrix(counts[:, used], dtype=np.float64), library_size(counts))
+    genes, library = sparse.csr_matrix(counts[:, used], dtype=np.float64), library_size(counts)
     views: list[tuple[dict[str, NDArray[np.float64]], bool]] = []
-    added = (near @ alone[0], near @ alone[1])
-    for pooled, (genes, library), wanted in ((False, alone, N_COMPONENTS), (True, added, POOLED_COMPONENTS)):
+    for pooled in (False, True) if pool else (False,):
+        if pooled:
+            near = sparse.csr_matrix(graph, dtype=bool).astype(np.float64) + sparse.identity(n_spots, format="csr")
+            genes, library = near @ genes, near @ library
         depth = np.log1p(library)[:, None]
         depth = depth - depth.mean()
         extra = {"depth": depth} if weights["depth"] > 0 and np.ptp(depth) > 0 else {}
         found = expression_components(genes, library=library, graph=graph, n_components=limit, powers=POWERS)
-        numbers = sorted({min(n, found[0].shape[1]) for n in wanted} - {0})
+        numbers = sorted({min(n, found[0].shape[1]) for n in (POOLED_COMPONENTS if pooled else N_COMPONENTS)} - {0})
         views += [({"counts": part[:, :n]} | extra, pooled) for part in found for n in numbers]
         record["counts"]["components"] = found[0].shape[1]
     return views
