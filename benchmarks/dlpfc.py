@@ -1,9 +1,9 @@
 """Claim: on DLPFC 151510 with 500 genes, niche gives every seed the same domains; its ARI stands beside its floors.
 
 Wanted are a spread of 0.01 over 20 seeds, reached (0: nothing is drawn), and a mean of 0.60 at the true number of
-layers, not reached (0.58). The number chosen, wanted within one of seven, is seven. The genes were chosen on this
-very section, and some of niche's settings (components, weights, mixtures, the vote, the rule for the number) by its layers and the labels of five
-breast sections, so the score is optimistic; only another slice is a fair test.
+layers, not reached (0.58). The number chosen, wanted within one of seven, is seven. The genes were chosen on this very
+section, and some of niche's settings (components, weights, mixtures, the vote, the rule for the number) by its layers
+and the labels of five breast sections, so the score is optimistic; only another slice is a fair test.
 """
 
 import argparse
