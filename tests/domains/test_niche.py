@@ -31,7 +31,7 @@ def test_a_picture_of_noise_does_little_harm(field, found):
     noise = np.random.default_rng(1).normal(0, 50, (len(field.truth), 30))
     with_noise = niche({"counts": sequenced(field), "image": noise}, **field.places, n_domains=4, seed=0)
     share = with_noise.evidence["blocks"]
-    assert share["image"]["coherence"] < share["counts"]["coherence"]
+    assert share["image"]["coherence"] < 0.6 * share["counts"]["coherence"]
     assert adjusted_rand_index(with_noise.labels, field.truth) > 0.7
 
 

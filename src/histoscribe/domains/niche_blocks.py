@@ -26,7 +26,7 @@ WEIGHTS = {"counts": 1.0, "depth": 0.25, "image": 1.0, "nuclei": 0.5, "position"
 # principal components or many. What all find is not an artefact of one.
 POWERS = (0.0, 0.5, 1.0)
 N_COMPONENTS = (10, 20, 40)
-# a quarter of the views add the counts of the neighbours before the logarithm, which is less noisy where few molecules
+# a quarter of the views average the counts of neighbours before the logarithm, which is less noisy where few molecules
 # were captured; no more of them, because they blur what is narrower than a neighbourhood
 POOLED_COMPONENTS = (20,)
 # so many spots for each component at least, or the components describe single spots
@@ -92,7 +92,7 @@ def embed_blocks(
     weights
         Name to weight, for all blocks, and "depth" where there are counts.
     pool
-        Whether some views add the counts of the neighbours; needless where rows are many spots' counts already.
+        Whether some views average the counts of neighbours; needless where rows are many spots' counts already.
 
     Raises
     ------
@@ -121,7 +121,16 @@ def embed_blocks(
             found=f"constant: {', '.join(sorted(blocks))}",
             mend="check that the counts and the picture are of this section and that tiles lie on the tissue",
         )
-    return Embedding(tuple(_view(one, graph, weights, pooled, record) for one, pooled in parts), record)
+    views, coherences = [], {}
+    for one, pooled in parts:
+        view, coherent = _view(one, graph, weights, pooled)
+        views.append(view)
+        for name, value in coherent.items():
+            coherences.setdefault(name, []).append(value)
+    for name, values in coherences.items():
+        told = {"weight": float(weights[name]), "used": True, "coherence": round(float(np.mean(values)), 4)}
+        record[name] = record.get(name, {}) | told
+    return Embedding(tuple(views), record)
 
 
 def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
@@ -152,6 +161,8 @@ def _counts_views(
     for pooled in (False, True) if pool else (False,):
         if pooled:
             near = sparse.csr_matrix(graph, dtype=bool).astype(np.float64) + sparse.identity(n_spots, format="csr")
+            # means, not sums: an edge, where neighbours are missing, is not a place with fewer molecules
+            near = sparse.csr_matrix(sparse.diags(1 / np.asarray(near.sum(axis=1)).ravel()) @ near)
             genes, library = near @ genes, near @ library
         depth = np.log1p(library)[:, None]
         depth = depth - depth.mean()
@@ -168,21 +179,19 @@ def _view(
     graph: sparse.csr_matrix,
     weights: Mapping[str, float],
     pooled: bool,
-    record: dict[str, Any],
-) -> View:
-    columns, kept, start = {}, [], 0
+) -> tuple[View, dict[str, float]]:
+    """Scale blocks to their shares and set them side by side; and the coherence that each has."""
+    columns, coherences, kept, start = {}, {}, [], 0
     for name in sorted(parts):
         part = parts[name]
-        coherent = max(_coherence(part, graph), _LEAST_COHERENCE)
-        if name == "depth":  # a single number goes with the counts: it is as coherent as it is
-            coherent = 1.0
+        # depth is a single number that goes with the counts: it is as coherent as it is
+        coherent = 1.0 if name == "depth" else max(_coherence(part, graph), _LEAST_COHERENCE)
         share = weights[name] * coherent
-        told = {"weight": float(weights[name]), "coherence": round(coherent, 4), "used": True}
-        record[name] = {**told, **record[name]} if "coherence" in record.get(name, {}) else record.get(name, {}) | told
+        coherences[name] = coherent
         columns[name] = slice(start, start + part.shape[1])
         start += part.shape[1]
         kept.append(part * np.sqrt(share / ((part**2).sum() / len(part))))
-    return View(np.hstack(kept), columns, pooled)
+    return View(np.hstack(kept), columns, pooled), coherences
 
 
 def _varies(name: str, block: Any) -> bool:

@@ -1,7 +1,7 @@
 """Large sections in square cells: bins of a few microns hold too few molecules, and domains are no finer than niches.
 
 A section of up to `LARGE` spots is left as it is. In a larger one, the spots of a square cell are one: their counts are
-added up, their other features averaged. What is found on the cells is brought back to the spots by interpolation
+added up, as if all cells held as many spots, their other features averaged. What is found on the cells is brought back to the spots by interpolation
 between the centres of the cells around each, so the cells do not show in the borders. All of it is linear in spots.
 """
 
@@ -70,7 +70,11 @@ def make_cells(xy_um: NDArray[np.float64], *, n_cells: int = LARGE) -> Cells:
 
 
 def summed(counts: Any, cells: Cells, order: NDArray[np.intp]) -> sparse.csr_matrix:
-    """Add up the rows of sparse counts, (n, g) to (m, g), some thousands at a time; `order` brings them into place."""
+    """Add up the rows of sparse counts, (n, g) to (m, g), some thousands at a time; `order` brings them into place.
+
+    Cells at an edge hold fewer spots than others. All are given the counts of a cell of mean size, or those at an edge
+    would pass for tissue with few molecules.
+    """
     counts = sparse.csr_matrix(counts)
     total = sparse.csr_matrix((len(cells.xy_um), counts.shape[1]), dtype=np.float64)
     for first in range(0, counts.shape[0], _ROWS):
@@ -80,7 +84,8 @@ def summed(counts: Any, cells: Cells, order: NDArray[np.intp]) -> sparse.csr_mat
             (np.ones(len(rows)), (cell, np.arange(len(rows)))), shape=(total.shape[0], len(rows))
         )
         total = total + member @ counts[rows]
-    return sparse.csr_matrix(total)
+    size = np.bincount(cells.cell)  # (m,)
+    return sparse.csr_matrix(sparse.diags(size.mean() / size) @ total)
 
 
 def averaged(values: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:
