@@ -14,6 +14,7 @@ from scipy import sparse
 
 from histoscribe.domains.histology import histology
 from histoscribe.errors import InputError
+from histoscribe.expression.mitochondrial import mitochondrial
 from histoscribe.expression.normalise import library_size
 from histoscribe.graph.smooth import neighbour_mean
 
@@ -226,7 +227,7 @@ def depth_numbers(counts: Any, genes: Sequence[str]) -> NDArray[np.float64]:
     counts
         (n, g) raw counts, sparse.
     genes
-        (g,) names; those that begin with "MT-", in any case, are mitochondrial.
+        (g,) symbols or Ensembl identifiers, see `mitochondrial`.
 
     Returns
     -------
@@ -234,8 +235,7 @@ def depth_numbers(counts: Any, genes: Sequence[str]) -> NDArray[np.float64]:
     """
     counts = sparse.csr_matrix(counts)
     total = library_size(counts)
-    mitochondrial = np.array([str(gene).upper().startswith("MT-") for gene in genes], bool)
-    share = np.asarray(counts @ mitochondrial.astype(np.float64)).ravel() / np.maximum(total, 1.0)
+    share = np.asarray(counts @ mitochondrial(genes).astype(np.float64)).ravel() / np.maximum(total, 1.0)
     return np.column_stack([np.log1p(total), np.log1p(np.diff(counts.indptr)), share])
 
 
