@@ -192,6 +192,13 @@ def test_verify_says_where_there_is_no_result(tmp_path):
         verify_result(tmp_path / "none")
 
 
+def test_a_folder_of_results_sends_to_one_of_them(tmp_path):
+    make_result(tmp_path / "cohort" / "A")
+    with pytest.raises(ResultError, match="holds results of several sections") as refused:
+        verify_result(tmp_path / "cohort")
+    assert str(tmp_path / "cohort" / "A") in refused.value.mend
+
+
 def test_unknown_files_are_named_but_are_no_damage(tmp_path):
     make_result(tmp_path / "r")
     (tmp_path / "r" / "notes.txt").write_text("mine")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from histoscribe.errors import ResultError
+from histoscribe.errors import ResultError, listing
 from histoscribe.store.files import canonical, files_below, fingerprint, read_json, sha256_file, write_bytes
 
 MANIFEST = "manifest.json"
@@ -90,6 +90,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
+        if below := sorted(one.parent.name for one in folder.glob(f"[!.]*/{MANIFEST}")):
+            raise ResultError(
+                "this folder holds results of several sections and is none itself",
+                where=folder,
+                found=listing(below),
+                mend=f"name one of them: {folder / below[0]}",
+            )
         raise ResultError(
             "this is not a complete histoscribe result",
             where=folder,
