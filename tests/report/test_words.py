@@ -112,6 +112,12 @@ def test_methods_name_the_stain_normalisation_and_the_method(contents_of):
     assert "Stain" not in words.methods(contents_of(record={"configuration": {"stain": "none"}}))
 
 
+def test_methods_say_of_a_consensus_how_many_divisions_it_is_of(contents_of):
+    text = words.methods(contents_of(evidence={"consensus": {"divisions": ["as asked", "seed 1", "3 domains"]}}))
+    assert "consensus of 3 divisions" in text
+    assert "consensus" not in words.methods(contents_of(evidence={}))
+
+
 def test_a_choice_that_the_repeats_do_not_support_is_told():
     evidence = {"requested": None, "choice": {"chosen": 3, "agreed": False, "numbers": [2, 3], "stability": [0.4, 0.5]}}
     assert any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))

@@ -123,7 +123,7 @@ def draw_stability(sheet: Sheet, evidence: dict[str, Any]) -> Plate | None:
         )
     axes.set(xlabel="number of domains", ylabel="stability (1 = always the same)")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.margins(y=0.2)
+    axes.margins(x=0.08, y=0.2)
     axes.grid(visible=True, axis="y")
     axes.set_title(title)
     return Plate(

@@ -181,6 +181,8 @@ def methods(contents: ReportContents) -> str:
     seed = f" (seed {record['seed']})" if record.get("seed") is not None else ""
     number_word = "1 domain" if contents.n_domains == 1 else f"{contents.n_domains:,} domains"
     sentences.append(f"The spots were divided into {number_word}{method}{seed}.")
+    if consensus := contents.evidence.get("consensus"):
+        sentences.append(f"They are the consensus of {len(consensus['divisions']):,} divisions.")
     if contents.scores and "ari" in contents.scores:
         ari = float(contents.scores["ari"])
         sentences.append(f"The adjusted Rand index with the given labels was {ari:.2f}.")
