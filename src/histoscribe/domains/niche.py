@@ -39,7 +39,8 @@ _TELLING = 12
 _LEAST_SHARE = 0.01
 # share of the squared distance that a spot has itself; the rest is its neighbours'
 _OWN = 0.2
-_HOLDING = "; of several as good, the largest at which the vote of the divisions leaves no domain without a place"
+# told where several numbers are as good as each other
+_HOLDING = "; of those as good, the largest at which the vote of the divisions leaves no domain without a place"
 # a spot that fewer of the votes than these put where it is may go with its surroundings
 _SURE = 0.75
 # a gap wider than this many typical steps between neighbours is not tissue
@@ -136,7 +137,9 @@ class NicheEmbedding:
     graph: sparse.csr_matrix
 
     def surroundings(self, view: View, *, graph: sparse.csr_matrix) -> NDArray[np.float64]:
-        """Each unit's own components beside the mean of its surroundings, (units, 2 d).
+        """Each unit's components, half its own, half its neighbours', beside those of its surroundings; (units, 2 d).
+
+        Where the view has pooled the counts of neighbours, the former are as they are.
 
         Parameters
         ----------
@@ -255,10 +258,12 @@ def cut_niche(
     cuts = list(cuts_of(embedding, seed=seed, clustering=clustering, disturbed=disturbed))
     if n_domains is None:
         few = list(cuts_of(embedding, seed=seed, clustering=clustering, telling=True))
-        evidence["choice"] = choose_number(few, largest=largest_number(len(request.xy_um)), finest=True)
-    k, vote = _voted(cuts, _candidates(n_domains, evidence.get("choice")), least=embedding.least)
-    if n_domains is None:
-        evidence["choice"] |= {"chosen": k, "rule": evidence["choice"]["rule"] + _HOLDING}
+        choice = choose_number(few, largest=largest_number(len(request.xy_um)), finest=True)
+        numbers = sorted(choice["as_good"], reverse=True) if choice["agreed"] else [choice["chosen"]]
+        k, vote = _voted(cuts, numbers, least=embedding.least)
+        evidence["choice"] = choice | {"chosen": k, "rule": choice["rule"] + (_HOLDING if len(numbers) > 1 else "")}
+    else:
+        k, vote = _voted(cuts, [n_domains], least=embedding.least)
     voted, share = embedding.to_spots(vote.labels, vote.share)
     max_um = _GAP * float(np.median(edge_lengths(request.graph, request.xy_um)))
     firm = np.asarray(share[np.arange(len(voted)), voted]).ravel() >= _SURE
@@ -268,35 +273,26 @@ def cut_niche(
         "n_domains": int(k),
         "divisions": len(cuts),
         "all_domains_hold": vote.holds,
-        "volumes": list(VOLUMES),
         "units": int(embedding.graph.shape[0]),
         "least_units": round(embedding.least, 1),
         "refined_spots": int((refined != voted).sum()),
         "refine_max_um": max_um,
         "mean_confidence": round(float(confidence.mean()), 4),
     }
+    if clustering == "mixture":
+        evidence["volumes"] = list(VOLUMES)
     back = np.argsort(request.order)
     return DomainResult(ordered(refined)[back], np.clip(confidence, 0.0, 1.0)[back], evidence)
 
 
-def _candidates(n_domains: int | None, choice: Mapping[str, Any] | None) -> list[int]:
-    """Numbers to try, best first: the one asked for, or those that are as stable as each other."""
-    if choice is None:
-        return [int(n_domains or 0)]
-    return sorted(choice["as_good"], reverse=True) if choice["agreed"] else [int(choice["chosen"])]
-
-
 def _voted(cuts: Sequence[Cut], numbers: Sequence[int], *, least: float) -> tuple[int, Agreed]:
     """Vote of the divisions into the first of the numbers at which every domain holds, or into the first of all."""
-    first = None
+    votes = []
     for k in numbers:
-        vote = agreed([cut.exactly(k)[0] for cut in cuts], k, least=least)
-        first = first or (k, vote)
-        if vote.holds:
-            return k, vote
-    if first is None:
-        raise ConfigError("no number of domains is given", where="n_domains")
-    return first
+        votes.append((k, agreed([cut.exactly(k)[0] for cut in cuts], k, least=least)))
+        if votes[-1][1].holds:
+            return votes[-1]
+    return votes[0]
 
 
 def _spread(items: Sequence[Any], n: int) -> list[Any]:

@@ -121,7 +121,8 @@ def embed_blocks(
             found=f"constant: {', '.join(sorted(blocks))}",
             mend="check that the counts and the picture are of this section and that tiles lie on the tissue",
         )
-    views, coherences = [], {}
+    views = []
+    coherences: dict[str, list[float]] = {}
     for one, pooled in parts:
         view, coherent = _view(one, graph, weights, pooled)
         views.append(view)

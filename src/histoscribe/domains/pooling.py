@@ -1,8 +1,9 @@
 """Large sections in square cells: bins of a few microns hold too few molecules, and domains are no finer than niches.
 
 A section of up to `LARGE` spots is left as it is. In a larger one, the spots of a square cell are one: their counts are
-added up, as if all cells held as many spots, their other features averaged. What is found on the cells is brought back to the spots by interpolation
-between the centres of the cells around each, so the cells do not show in the borders. All of it is linear in spots.
+added up, as if all cells held as many spots, their other features averaged. What is found on the cells is brought back
+to the spots by interpolation between the centres of the cells around each, so the cells do not show in the borders. All
+of it is linear in spots.
 """
 
 from dataclasses import dataclass
