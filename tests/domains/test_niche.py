@@ -77,7 +77,9 @@ def test_scaling_all_counts_of_a_spot_changes_no_gene_component(field):
     from histoscribe.expression.normalise import library_size
 
     counts = sequenced(field)
-    scaled = sparse.csr_matrix(sparse.diags(np.random.default_rng(0).integers(1, 9, len(field.truth))) @ counts)
+    scaled = sparse.csr_matrix(
+        sparse.diags(np.random.default_rng(0).integers(1, 9, len(field.truth)).astype(float)) @ counts
+    )
     first, again = (
         expression_components(one, library=library_size(one), graph=field.graph, n_components=5, powers=(1.0,))[0]
         for one in (counts, scaled)
@@ -106,18 +108,52 @@ def _make_cells(xy_um, n_cells):
     return make_cells(xy_um, n_cells=n_cells)
 
 
-def test_a_pooled_section_keeps_its_domains_whatever_the_order(small_limit):
+@pytest.fixture
+def striped():
+    """Bins of 8 um in three stripes, counts of 30 genes of which each stripe has its own third."""
     side = 40
     row, column = (axis.ravel() for axis in np.mgrid[:side, :side])
     xy_um = np.column_stack([column, row]) * 8.0
     truth = np.minimum(3 * row // side, 2)
     level = np.where(np.arange(30) % 3 == np.arange(3)[:, None], 4.0, 1.0)
     counts = sparse.csr_matrix(np.random.default_rng(0).poisson(0.3 * level[truth]).astype(np.float32))
-    graph = lattice_graph(xy_um, kind="square", pitch_um=8.0)
-    first = niche({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=3, seed=0)
-    order = np.random.default_rng(1).permutation(side**2)
+    return counts, {"graph": lattice_graph(xy_um, kind="square", pitch_um=8.0), "xy_um": xy_um}, truth
+
+
+def test_a_pooled_section_keeps_its_domains_whatever_the_order(small_limit, striped):
+    counts, places, truth = striped
+    graph, xy_um = places["graph"], places["xy_um"]
+    first = niche({"counts": counts}, **places, n_domains=3, seed=0)
+    order = np.random.default_rng(1).permutation(len(truth))
     again = niche({"counts": counts[order]}, graph=graph[order][:, order], xy_um=xy_um[order], n_domains=3, seed=0)
     assert first.evidence["units"] <= 400
     assert adjusted_rand_index(first.labels, truth) > 0.8
     assert np.array_equal(first.labels[order], again.labels)
     assert np.array_equal(first.confidence[order], again.confidence)
+
+
+def test_a_pooled_section_is_divided_alike_from_dense_and_sparse_counts(small_limit, striped):
+    counts, places, _ = striped
+    sparse_ones, dense = (niche({"counts": c}, **places, n_domains=3, seed=0) for c in (counts, counts.toarray()))
+    assert np.array_equal(sparse_ones.labels, dense.labels)
+    assert np.array_equal(sparse_ones.confidence, dense.confidence)
+
+
+def test_an_edge_is_no_domain(small_limit, striped):
+    """Cells at the last row and column hold fewer bins than others, and spots there have fewer neighbours."""
+    counts, places, _ = striped
+    embedding = room.embed_niche({"counts": counts}, **places, n_domains=3)
+    size = np.bincount(embedding.cells.cell)
+    assert size.min() < size.max()
+    for view in embedding.blocks.views:
+        depth = view.X[:, view.columns["depth"]].ravel()
+        assert abs(np.corrcoef(depth, size)[0, 1]) < 0.2
+
+
+def test_neighbours_missing_at_an_edge_make_no_pooled_view_dark(field):
+    views = room.embed_niche({"counts": sequenced(field)}, **field.places, n_domains=4).blocks.views
+    neighbours = np.asarray((field.graph > 0).sum(axis=1)).ravel()
+    pooled = [view.X[:, view.columns["depth"]].ravel() for view in views if view.pooled]
+    assert pooled
+    for depth in pooled:
+        assert abs(np.corrcoef(depth, neighbours)[0, 1]) < 0.3

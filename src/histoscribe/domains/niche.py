@@ -191,7 +191,10 @@ def embed_niche(
         rows = {name: _rows(block, order) for name, block in blocks.items()}
         return NicheEmbedding(request, None, embed_blocks(rows, graph=request.graph, weights=weighed), request.graph)
     cells = make_cells(request.xy_um)
-    pooled = {name: _pooled(block, order, cells) for name, block in blocks.items()}
+    pooled = {
+        name: summed(block, cells, order) if name == "counts" else averaged(np.asarray(block, np.float64)[order], cells)
+        for name, block in blocks.items()
+    }
     return NicheEmbedding(
         request, cells, embed_blocks(pooled, graph=cells.graph, weights=weighed, pool=False), cells.graph
     )
@@ -307,10 +310,3 @@ def largest_number(n_spots: int) -> int:
 
 def _rows(block: Any, order: NDArray[np.intp]) -> Any:
     return sparse.csr_matrix(block)[order] if sparse.issparse(block) else np.asarray(block, np.float64)[order]
-
-
-def _pooled(block: Any, order: NDArray[np.intp], cells: Cells) -> Any:
-    """Pool a block whose rows are the caller's; sparse ones, counts, are added up, others averaged."""
-    if sparse.issparse(block):
-        return summed(block, cells, order)
-    return averaged(np.asarray(block, np.float64)[order], cells)
