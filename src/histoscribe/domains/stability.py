@@ -30,11 +30,11 @@ _RISE = 0.05
 _SHARE_OF_LEVEL = 0.75
 _MOST_STABLE = (
     "most stable number from 3 up by mean pairwise ARI over disturbed repeats, of several as good the largest, or the "
-    "smallest where none reaches 0.6; 2 where no other comes near"
+    f"smallest where none reaches {_AGREED:g}; 2 where no other comes near"
 )
 _FINEST = (
     "finest level that holds: the last number whose stability (mean pairwise ARI over disturbed repeats) rises above "
-    "that of one domain fewer, at 0.6 or more and three quarters of the highest"
+    f"that of one domain fewer by more than {_RISE:g}, to {_AGREED:g} or more and {_SHARE_OF_LEVEL:.0%} of the highest"
 )
 # numbers that a reader may prefer for reasons of their own have at least this share of the chosen one's stability
 _ADMISSIBLE = 0.9
@@ -144,8 +144,8 @@ def choose_number(cuts: Sequence[Cut], *, largest: int, finest: bool = False) ->
         Last number to try, from 2.
     finest
         Whether to choose the finest level that holds rather than the most stable one: the last number whose stability
-        rises above that of one domain fewer, at three quarters of the highest stability or more. A section in a few
-        large parts is always stable, and says least.
+        rises above that of one domain fewer by more than 0.05, to three quarters of the highest stability or more. A
+        section in a few large parts is always stable, and says least.
 
     Returns
     -------
