@@ -220,6 +220,29 @@ def test_bad_input_is_refused_with_words(method, changes, error, words):
         call(method, **changes)
 
 
+def shuffled(arguments, order):
+    """The same section with its rows in another order."""
+    blocks = {name: block[order] for name, block in arguments["blocks"].items()}
+    return {"blocks": blocks, "graph": arguments["graph"][order][:, order], "xy_um": arguments["xy_um"][order]}
+
+
+def test_the_row_that_is_told_of_a_bad_value_is_the_callers(method):
+    changes = shuffled(case(), np.random.default_rng(5).permutation(N))
+    changes["blocks"]["image"][17, 3] = np.nan
+    with pytest.raises(InputError) as refused:
+        call(method, **changes)
+    assert refused.value.found == "first in row 17"
+
+
+def test_the_row_that_is_told_of_a_bad_count_is_the_callers(counting):
+    changes = shuffled(counts_case(), np.random.default_rng(5).permutation(N))
+    counts = changes["blocks"]["counts"].toarray()
+    counts[17, 3] = -1.0
+    with pytest.raises(InputError) as refused:
+        call_counts(counting, **changes | {"blocks": {"counts": counts}})
+    assert refused.value.found == "1 of them, the first in row 17"
+
+
 BANDS = (np.mgrid[:ROWS, :COLUMNS][0].ravel() * 3) // ROWS
 
 
@@ -235,13 +258,7 @@ def test_dense_counts_and_sparse_ones_are_the_same(counting):
 
 def test_counts_follow_the_rows(counting):
     order = np.random.default_rng(5).permutation(N)
-    given, reference = counts_case(), call_counts(counting)
-    turned = call_counts(
-        counting,
-        blocks={"counts": given["blocks"]["counts"][order]},
-        graph=given["graph"][order][:, order],
-        xy_um=given["xy_um"][order],
-    )
+    reference, turned = call_counts(counting), call_counts(counting, **shuffled(counts_case(), order))
     assert np.array_equal(turned.labels, reference.labels[order])
 
 

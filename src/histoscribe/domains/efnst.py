@@ -20,7 +20,6 @@ from scipy import sparse
 from histoscribe.domains.efnst_input import network_input
 from histoscribe.domains.efnst_settings import EfnstSettings
 from histoscribe.domains.efnst_train import Trainer
-from histoscribe.domains.expression import checked_counts
 from histoscribe.domains.histology import LARGEST_CHOSEN, SPOTS_PER_DOMAIN, ordered
 from histoscribe.domains.mixture_cut import MixtureCut
 from histoscribe.domains.refine import edge_lengths, refine
@@ -80,36 +79,16 @@ def efnst(
         A number of domains that cannot be had, or a weight for a block that is not there.
     """
     settings = settings or EfnstSettings()
-    blocks = {**blocks, "counts": checked_counts(blocks["counts"])} if "counts" in blocks else dict(blocks)
-    request, blocks = sorted_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights)
+    request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, defaults=WEIGHTS)
     section = np.zeros(len(xy_um), np.intp)
     labels, confidence, evidence = labelled(
-        blocks, request, section=section, within=section, n_domains=n_domains, seed=seed, settings=settings
+        request, section=section, within=section, n_domains=n_domains, seed=seed, settings=settings
     )
     back = np.argsort(request.order)
     return DomainResult(labels[back], confidence[back], evidence)
 
 
-def sorted_request(
-    blocks: Mapping[str, Any],
-    *,
-    graph: sparse.csr_matrix,
-    xy_um: NDArray[np.float64],
-    n_domains: int | None,
-    weights: Mapping[str, float] | None,
-) -> tuple[Request, dict[str, Any]]:
-    """Check as `checked_request` does, without its copy of wide blocks; the request, and the blocks in its order."""
-    stand_ins = {
-        name: np.zeros((block.shape[0], 1)) if np.ndim(block) == 2 else block for name, block in blocks.items()
-    }
-    request = checked_request(
-        stand_ins, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, defaults=WEIGHTS
-    )
-    return request, {name: block[request.order] for name, block in blocks.items()}
-
-
 def labelled(
-    blocks: Mapping[str, Any],
     request: Request,
     *,
     section: NDArray[np.intp],
@@ -122,8 +101,8 @@ def labelled(
 
     Parameters
     ----------
-    blocks, request
-        From `sorted_request`.
+    request
+        Blocks, graph and coordinates.
     section
         (n,) which section a spot belongs to, from 0, for the adversary.
     within
@@ -135,7 +114,7 @@ def labelled(
 
     # more threads would add up in another order, and a rounding can move a spot
     with threadpool_limits(limits=1):
-        X, record = network_input(blocks, request, section=within, settings=settings)
+        X, record = network_input(request, section=within, settings=settings)
         trainer = Trainer(X, graph=request.graph, xy_um=request.xy_um, section=section, settings=settings, seed=seed)
         trained = trainer.pretrain()
         evidence: dict[str, Any] = {"method": "efnst", "seed": seed, "requested": n_domains, "blocks": record}

@@ -21,7 +21,7 @@ _TOLD = 10
 
 
 def network_input(
-    blocks: Mapping[str, Any], request: Request, *, section: NDArray[np.intp], settings: EfnstSettings
+    request: Request, *, section: NDArray[np.intp], settings: EfnstSettings
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Features for the network.
 
@@ -30,12 +30,10 @@ def network_input(
 
     Parameters
     ----------
-    blocks
-        As for `efnst`, in the order of the request.
     request
-        Weights, graph and coordinates.
+        Blocks, weights, graph and coordinates.
     section
-        (n,) which section a spot belongs to, from 0; blocks are standardised within it.
+        (n,) which section a spot, in the order of its place, belongs to, from 0; blocks are standardised within it.
     settings
         Components, and how expression is augmented.
 
@@ -50,9 +48,9 @@ def network_input(
     """
     n = len(request.xy_um)
     limit = max(2, min(settings.pca_n_comps, n // _SPOTS_PER_COMPONENT))
-    used = {name: block for name, block in blocks.items() if request.weights[name] != 0}
-    reduced = {name: _reduced(name, block, section=section, limit=limit) for name, block in used.items()}
-    left_out = {name: np.zeros((n, 1)) for name in blocks if name not in used}
+    used = [name for name in request.blocks if request.weights[name] != 0]
+    reduced = {name: _reduced(name, request.rows(name), section=section, limit=limit) for name in used}
+    left_out = {name: np.zeros((n, 1)) for name in request.blocks if name not in used}
     joined = join_blocks(reduced | left_out, weights=request.weights, n_components=limit)
     record, parts = joined.record, {}
     for name, columns in joined.columns.items():
@@ -64,11 +62,9 @@ def network_input(
 
 
 def _reduced(name: str, block: Any, *, section: NDArray[np.intp], limit: int) -> NDArray[np.float64]:
-    """Components of a block; a block that cannot be reduced as it is, so that `join_blocks` says what is wrong."""
+    """Components of a block; one of zeros where nothing varies."""
     if name == "counts":
         scores = augment.expression_components(block, section=section, n_comps=limit)
-    elif 0 in block.shape or not np.isfinite(block).all():
-        return np.asarray(block, np.float64)
     else:
         scores = augment.components(block, section=section, n_comps=limit)
     return scores if scores.shape[1] else np.zeros((len(section), 1))

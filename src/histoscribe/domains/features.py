@@ -77,7 +77,7 @@ def join_blocks(
         A weight for a block that is not there, a block without a weight, or a weight that is negative.
     """
     _check_weights(blocks, weights)
-    arrays = {name: _checked(name, blocks[name]) for name in sorted(blocks)}
+    arrays = {name: np.asarray(checked_block(name, blocks[name]), np.float64) for name in sorted(blocks)}
     rows = {name: len(array) for name, array in arrays.items()}
     if len(set(rows.values())) > 1:
         raise InputError("feature blocks have different numbers of spots", where="blocks", found=rows)
@@ -172,8 +172,17 @@ def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> N
         raise ConfigError("every feature block has the weight 0", where="weights", mend="give one a positive weight")
 
 
-def _checked(name: str, block: Any) -> NDArray[np.float64]:
-    array = np.asarray(block, np.float64)
+def checked_block(name: str, block: Any) -> NDArray[Any]:
+    """Return a block as an array of numbers, not copied where it is one, or say what is wrong with it.
+
+    Raises
+    ------
+    InputError
+        Not (n, d), no columns, or values that are not finite.
+    """
+    array = np.asarray(block)
+    if array.dtype.kind not in "fiub":
+        array = array.astype(np.float64)
     if array.ndim != 2 or 0 in array.shape:
         raise InputError(
             f"the feature block {name!r} has the wrong shape",

@@ -82,7 +82,8 @@ def histology(
 def _clustered(
     request: Request, n_domains: int | None, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
-    joined = join_blocks(request.blocks, weights=request.weights, graph=request.graph)
+    blocks = {name: request.rows(name) for name in request.blocks}
+    joined = join_blocks(blocks, weights=request.weights, graph=request.graph)
     clustering = repeats(joined.X, graph=request.graph, n_repeats=N_REPEATS, seed=seed)
     cuts, patch = clustering.cuts, clustering.patch
     evidence: dict[str, Any] = {"method": "histology", "seed": seed, "requested": n_domains, "blocks": joined.record}

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.efnst import labelled, sorted_request
+from histoscribe.domains.efnst import WEIGHTS, labelled
 from histoscribe.domains.efnst_settings import EfnstSettings
 from histoscribe.domains.expression import checked_counts
+from histoscribe.domains.requests import checked_request
 from histoscribe.domains.result import DomainResult
 from histoscribe.errors import ConfigError, InputError, listing
 
@@ -87,17 +88,18 @@ def joint_domains(
     settings = replace(settings, domain_weight=weight)
     sections = sorted(_checked(sections), key=lambda section: section.name)
     sizes = [len(section.xy_um) for section in sections]
-    request, blocks = sorted_request(
+    request = checked_request(
         _joined_blocks(sections),
         graph=sparse.csr_matrix(sparse.block_diag([section.graph for section in sections])),
         xy_um=_side_by_side([np.asarray(section.xy_um, np.float64) for section in sections]),
         n_domains=n_domains,
         weights=weights,
+        defaults=WEIGHTS,
     )
     number = np.repeat(np.arange(len(sections)), sizes)[request.order]
     within = np.zeros_like(number) if integration == "adversarial" else number
     labels, confidence, evidence = labelled(
-        blocks, request, section=number, within=within, n_domains=n_domains, seed=seed, settings=settings
+        request, section=number, within=within, n_domains=n_domains, seed=seed, settings=settings
     )
     back = np.argsort(request.order)
     evidence |= {"sections": [section.name for section in sections], "integration": integration}

@@ -182,18 +182,17 @@ def embed_niche(
     weights: Mapping[str, float] | None = None,
 ) -> NicheEmbedding:
     """Do once what every division of a section shares; the arguments are those of `niche`."""
-    few = {name: np.zeros((np.shape(block)[0], 1)) if np.ndim(block) == 2 else block for name, block in blocks.items()}
     told = dict(weights or {})
     depth = told.pop("depth", WEIGHTS["depth"]) if "counts" in blocks else 0.0
-    request = checked_request(few, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=told, defaults=WEIGHTS)
-    weighed, order = {**request.weights, "depth": depth}, request.order
-    if len(order) <= LARGE:
-        rows = {name: _rows(block, order) for name, block in blocks.items()}
+    request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=told, defaults=WEIGHTS)
+    weighed = {**request.weights, "depth": depth}
+    if len(request.order) <= LARGE:
+        rows = {name: request.rows(name) for name in blocks}
         return NicheEmbedding(request, None, embed_blocks(rows, graph=request.graph, weights=weighed), request.graph)
     cells = make_cells(request.xy_um)
     pooled = {
-        name: summed(block, cells, order) if name == "counts" else averaged(np.asarray(block, np.float64)[order], cells)
-        for name, block in blocks.items()
+        name: summed(block, cells, request.order) if name == "counts" else averaged(request.rows(name), cells)
+        for name, block in request.blocks.items()
     }
     return NicheEmbedding(
         request, cells, embed_blocks(pooled, graph=cells.graph, weights=weighed, pool=False), cells.graph
@@ -306,7 +305,3 @@ def _spread(items: Sequence[Any], n: int) -> list[Any]:
 def largest_number(n_spots: int) -> int:
     """Largest number of domains that is chosen for a section; a larger one can be asked for."""
     return max(min(2, n_spots - 1), min(LARGEST_CHOSEN, n_spots // SPOTS_PER_DOMAIN))
-
-
-def _rows(block: Any, order: NDArray[np.intp]) -> Any:
-    return sparse.csr_matrix(block)[order] if sparse.issparse(block) else np.asarray(block, np.float64)[order]

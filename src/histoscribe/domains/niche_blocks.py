@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.domains.coherence import autocorrelation
-from histoscribe.domains.expression import checked_counts, expression_components, usable_genes
+from histoscribe.domains.expression import expression_components, usable_genes
 from histoscribe.domains.features import join_blocks
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.expression.normalise import library_size
@@ -86,7 +86,7 @@ def embed_blocks(
     Parameters
     ----------
     blocks
-        Name to (n, d); "counts" are raw and may be sparse.
+        Name to (n, d), checked; "counts" are raw, in CSR.
     graph
         Spatial neighbours, (n, n).
     weights
@@ -108,8 +108,8 @@ def embed_blocks(
         if weights[name] == 0:
             continue
         if name == "counts":
-            seen = _counts_views(checked_counts(block), graph=graph, weights=weights, pool=pool, record=record)
-        elif _varies(name, block):
+            seen = _counts_views(block, graph=graph, weights=weights, pool=pool, record=record)
+        elif _varies(block):
             joined = join_blocks({name: block}, weights={name: 1.0}, graph=graph)
             record[name] |= joined.record[name] | {"weight": float(weights[name])}
             dense[name] = joined.X
@@ -195,18 +195,10 @@ def _view(
     return View(np.hstack(kept), columns, pooled), coherences
 
 
-def _varies(name: str, block: Any) -> bool:
-    """Whether a dense block says anything; refuses one that is not finite."""
+def _varies(block: Any) -> bool:
+    """Whether any column differs between spots by more than rounding."""
     array = np.asarray(block, np.float64)
-    bad = ~np.isfinite(array).all(axis=1)
-    if bad.any():
-        raise InputError(
-            f"the feature block {name!r} has missing or infinite values in {bad.sum():,} of {len(array):,} spots",
-            where="blocks",
-            found=f"first in row {int(bad.argmax())}",
-            mend="leave these spots out, or compute their features again",
-        )
-    return bool(array.shape[1] and (array.std(axis=0) > 1e-9 * np.maximum(np.abs(array).max(axis=0), 1e-300)).any())
+    return bool((array.std(axis=0) > 1e-9 * np.maximum(np.abs(array).max(axis=0), 1e-300)).any())
 
 
 def _coherence(part: NDArray[np.float64], graph: sparse.csr_matrix) -> float:

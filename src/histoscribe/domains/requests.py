@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from histoscribe.domains.expression import checked_counts
+from histoscribe.domains.features import checked_block
 from histoscribe.errors import ConfigError, InputError, listing, nearest
 from histoscribe.graph.checks import checked_xy, sorted_by_place
 
@@ -17,12 +19,12 @@ MOST_DOMAINS = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """Blocks, graph and coordinates with the spots sorted by y, then x.
+    """Blocks, and graph and coordinates with the spots sorted by y, then x.
 
     Parameters
     ----------
     blocks
-        Name to (n, d): float64, or CSR where the block was handed over sparse, as counts are.
+        Name to (n, d), rows as the caller's: CSR of the counts, arrays of all others.
     weights
         One for every block.
     graph
@@ -38,6 +40,10 @@ class Request:
     graph: sparse.csr_matrix
     xy_um: NDArray[np.float64]
     order: NDArray[np.intp]
+
+    def rows(self, name: str) -> Any:
+        """One block in the order of the graph and the coordinates."""
+        return self.blocks[name][self.order]
 
 
 def checked_request(
@@ -78,10 +84,15 @@ def checked_request(
                 expected=f"({n}, features)",
                 found=np.shape(block),
             )
+    # here, where a row that is told is still the caller's
+    checked = {
+        name: checked_counts(block) if name == "counts" else checked_block(name, block)
+        for name, block in blocks.items()
+    }
     _check_graph(graph, n)
     order = sorted_by_place(xy)
     return Request(
-        blocks={name: _rows(block, order) for name, block in blocks.items()},
+        blocks=checked,
         weights=_weights(blocks, weights or {}, defaults),
         graph=_reordered(graph, order),
         xy_um=xy[order],
@@ -148,12 +159,6 @@ def _weights(
                 mend=f"give a weight for {name!r}",
             )
     return {name: float(together[name]) for name in blocks}
-
-
-def _rows(block: Any, order: NDArray[np.intp]) -> Any:
-    if sparse.issparse(block):
-        return sparse.csr_matrix(block)[order]
-    return np.asarray(block, np.float64)[order]
 
 
 def _reordered(graph: sparse.csr_matrix, order: NDArray[np.intp]) -> sparse.csr_matrix:
