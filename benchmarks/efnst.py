@@ -98,6 +98,7 @@ def transfer_scores(pairs) -> None:
         tell(f"transfer_{name}_everywhere", everywhere, "ARI")
         tell(f"transfer_{name}_lowest", min(row[0] for row in rows), "ARI")
         tell(f"transfer_{name}_below_the_slides_own_counts", cost, "ARI")
+        tell(f"transfer_{name}_at_most_below", max(row[1] for row in rows), "ARI")
         tell(f"transfer_{name}_where_it_knows", kept, "ARI")
         tell(f"transfer_{name}_share_labelled", share, "ratio")
     unseen_scores(directions)
