@@ -45,6 +45,18 @@ def test_run_says_where_the_report_is(vendor, tmp_path, capsys):
     assert (tmp_path / "r" / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("verb", ["domains", "run"])
+def test_a_picture_that_was_passed_over_is_told(vendor, tmp_path, capsys, verb):
+    folder = shutil.copytree(vendor, tmp_path / "section")
+    (picture,) = folder.glob("*.tif")
+    picture.write_bytes(picture.read_bytes()[:-50_000])
+    given = ("--encoder", "morphology", "--n-domains", 2)
+    assert call(verb, folder, "--out", tmp_path / "r", *given) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{picture.name} lies beside the section but is no readable picture" in told
+    assert "image: tissue_hires_image.png, the hires picture" in told
+
+
 def test_a_result_holds_what_was_promised(result):
     names = {path.name for path in result.iterdir()}
     assert {"run.json", "manifest.json", "section.zarr", "domains.csv", "report.html", "figures"} <= names

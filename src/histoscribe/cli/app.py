@@ -79,11 +79,18 @@ def listener(show: Show | None) -> Iterator[Listener]:
         yield tell_all(listeners)
 
 
+def tell_notes(notes: Sequence[str]) -> None:
+    """Print what was decided in reading a section."""
+    for note in notes:
+        say(f"note    {note}")
+
+
 def tell_outcomes(outcomes: Sequence[Outcome], out: Path) -> int:
     """Print where the reports lie, or which sections ended otherwise and why; returns the exit status."""
     if len(outcomes) == 1 and outcomes[0].folder == out:
         outcome = outcomes[0]
         say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
+        tell_notes(outcome.notes)
         say(f"report  {out / 'report.html'}")
         return 0
     table = Table("section", "status", "spots", "domains", "reason or report")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from histoscribe.cli.app import Show, app, console, documented_by, listener, say, tell_outcomes
+from histoscribe.cli.app import Show, app, console, documented_by, listener, say, tell_notes, tell_outcomes
 from histoscribe.run import domains as run_domains
 from histoscribe.run.blocks import clustered
 from histoscribe.run.config import RunConfig, read_config
@@ -69,6 +69,7 @@ def _transferred(path: Path, out: Path, given: Settings, show: Show | None) -> i
     with listener(show) as listen:
         outcome = transfer(path, result=given.transfer or out, out=out, encoder=given.encoder, listen=listen)
     say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains told")
+    tell_notes(outcome.notes)
     say(f"table  {out / 'domains.csv'}")
     return 0
 

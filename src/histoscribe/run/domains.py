@@ -225,7 +225,7 @@ def _one(
         )
         work, _ = work.do("report", record, lambda to: report_stage(to, draft.folder, contents))
         draft.publish(record)
-    return Outcome(section.name, "done", "", out, section.spots.n_obs, done.facts["n_domains"])
+    return Outcome(section.name, "done", "", out, section.spots.n_obs, done.facts["n_domains"], notes=reading.notes)
 
 
 def _write_preflight(folder: Path, found: Preflight) -> dict[str, Any]:

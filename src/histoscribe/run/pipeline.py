@@ -42,6 +42,12 @@ class Outcome:
         Why it was refused or failed; empty where done.
     folder
         Where the result lies; None where there is none.
+    n_spots, n_domains
+        How many there are.
+    scores
+        Against known domains, where these were given.
+    notes
+        What was decided in reading the section, such as which picture was taken and which was passed over.
     """
 
     section: str
@@ -51,6 +57,7 @@ class Outcome:
     n_spots: int = 0
     n_domains: int = 0
     scores: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def prepare(request: Request, config: RunConfig) -> Prepared:
@@ -143,7 +150,7 @@ def run_section(
         job.do("report", record, lambda to: stages.report_stage(to, here, prepared, features, record))
         draft.publish(record)
     name, n_spots = prepared.section.name, prepared.section.spots.n_obs
-    return Outcome(name, "done", "", out, n_spots, found.facts["n_domains"], record.get("scores"))
+    return Outcome(name, "done", "", out, n_spots, found.facts["n_domains"], record.get("scores"), prepared.notes)
 
 
 def _nuclei(to: Path, prepared: Prepared, segmenter: Segmenter, job: "_Job") -> dict[str, Any]:

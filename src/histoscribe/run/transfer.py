@@ -75,7 +75,7 @@ def transfer(
         "inputs": input_record(reading, requests[0]),
     }
     facts = _written(Path(out), section, network, told, model, listen)
-    return Outcome(section.name, "done", "", Path(out), section.spots.n_obs, facts["n_domains"])
+    return Outcome(section.name, "done", "", Path(out), section.spots.n_obs, facts["n_domains"], notes=reading.notes)
 
 
 def _written(
