@@ -2,13 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := PYTHON=$(PYTHON) docker/install.sh $(VENV)
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test install-test lint types lab bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) torch
 	$(INSTALL) --editable .
 	touch $@
 
@@ -20,7 +18,11 @@ demo: $(VENV)/installed
 	$(BIN)/histoscribe demo --out demo_result
 
 test: lint types
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist worksteal --durations 40
+
+# the steps of the Dockerfile in a fresh environment: minutes, most of them downloads
+install-test: $(VENV)/installed-test
+	$(BIN)/pytest -m install
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -29,6 +31,13 @@ lint: $(VENV)/installed-test
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy
+
+$(VENV)/installed-lab: $(VENV)/installed
+	$(INSTALL) --editable '.[lab]'
+	touch $@
+
+lab: $(VENV)/installed-lab
+	HISTOSCRIBE_VENV=$(VENV) docker/start.sh lab
 
 bench: $(VENV)/installed-test
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

@@ -1,7 +1,7 @@
 """Claim: reading, resizing, normalising and writing cost the engine at most a tenth of the bare network's speed.
 
 The engine runs from a slide to a checksummed array; the bare network gets the same tiles, already cut and in memory,
-and runs the same way, in one go. Both take turns on the same spots, so that what else the machine does hits both alike.
+and runs the same way, in one go. Both run in turn on the same spots, so that other load affects both alike.
 """
 
 import argparse

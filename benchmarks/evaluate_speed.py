@@ -1,7 +1,7 @@
-"""Claim: an honest evaluation of five real sections, from image files, with all heads of vectors, in under 5 minutes.
+"""Claim: five real sections are evaluated, from image files, with all heads of vectors, in under 5 minutes.
 
-Five her2st sections of one patient, one left out at a time (leaky, for the time only). What is timed is the command
-as a user types it, in a process of its own, into a new folder.
+Five her2st sections of one patient, one left out at a time (leaky, for the time only). The command is timed as a
+user types it, in its own process, into a new folder.
 """
 
 import argparse

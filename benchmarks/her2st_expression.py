@@ -1,8 +1,8 @@
-"""Claim: expression and cell types from H&E on real sections, beside baselines, ceilings and the depth's share.
+"""Claim: expression and cell types from H&E on real sections, beside baselines, ceilings and the effect of depth.
 
 Every fold fits targets, components, strengths and stack on its training sections alone. Patient C and the olfactory
-bulb are LEAKY: the other sections of the same patient, or of the same tissue, train. Run with --cross alone for what a
-new patient may expect.
+bulb are LEAKY: the other sections of the same patient, or of the same tissue, train. Run with --cross alone for the
+scores to expect on a new patient.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def leave_one_out(names):
 
 
 def main() -> None:
-    """Print every protocol, the within-patient marks last."""
+    """Print every protocol, the within-patient scores last."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--encoders", choices=ENCODERS, nargs="+", default=list(ENCODERS))
     parser.add_argument("--cross", action="store_true", help="across patients only")

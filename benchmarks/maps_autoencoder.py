@@ -1,8 +1,8 @@
 """The autoencoder: how long it trains on a picture of 600 x 508 pixels, and how good its map of a phantom is.
 
 The phantom is known everywhere. Pseudo-Visium spots go in; the map is scored in 16 um bins, on counts drawn
-there and on the truth itself, genes that the picture shows, beside the ceiling and the baselines without a picture. The
-headline is the ratio to the best of them.
+there and on the truth itself, genes that depend on the picture, beside the ceiling and the baselines without a picture.
+The headline is the ratio to the best of them.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def section_of(phantom: Phantom) -> Section:
 
 
 def training_time(seed: int) -> None:
-    """Train on a section of 6.5 mm seen at the size of the original program's picture."""
+    """Train on a section of 6.5 mm at the size of the original program's picture."""
     rows, columns = SEED_SHAPE
     mpp = SECTION_UM / columns
     phantom = make_phantom(seed, size_um=SECTION_UM, mpp=mpp / REDUCED, n_genes=60)

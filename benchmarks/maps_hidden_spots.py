@@ -1,8 +1,8 @@
-"""Hidden spots of real sections: every other spot (both halves in turn) and whole blocks, against all baselines.
+"""Held-out spots of real sections: every other spot (both halves in turn) and whole blocks, against all baselines.
 
 Means over the 200 most abundant genes: Pearson of ln(1 + counts per 10,000) and of counts per 10,000, Spearman, Moran
 ratio against the measurement without its sampling noise; by abundance; beside the ceiling of binomial thinning. Nothing
-of a hidden spot takes part: genes' components, ridge strengths and intervals come from the others. The headline is the
+of a held-out spot is used: genes' components, ridge strengths and intervals come from the others. The headline is the
 lowest ratio to kriging over the bulb sections.
 """
 
@@ -23,12 +23,11 @@ from histoscribe.io.reading import Request
 from histoscribe.maps import baselines, metrics
 from histoscribe.maps.cells import read_cell_features, write_cell_features
 from histoscribe.maps.dense import DenseMapper
-from histoscribe.maps.hide import blocks, checkerboard
 from histoscribe.maps.mapper import MapProblem
 from histoscribe.maps.problem import footprints_of, model_grid
 from histoscribe.maps.scores import SCORES, Places, scored, spot_colours, summary
-from histoscribe.run.map_settings import MapSettings
-from histoscribe.run.map_stages import map_problem
+from histoscribe.run.maps.settings import MapSettings
+from histoscribe.run.maps.stages import map_problem
 from histoscribe.slide.tissue import tissue_mask
 
 HERE = Path(__file__).resolve().parent
@@ -59,23 +58,23 @@ def request(name: str) -> Request:
 
 
 def scores(problem: MapProblem, hidden: np.ndarray, colours: np.ndarray) -> list[dict]:
-    """Rows of `maps.scores.summary` on the hidden spots, and the coverage of the map's intervals."""
+    """Rows of `maps.scores.summary` on the held-out spots, and the coverage of the map's intervals."""
     chosen = np.arange(GENES)
     counts = sparse.csr_matrix(problem.counts[:, chosen])
     values = log_per_10k(counts, library=problem.library).toarray().astype(np.float64)
-    seen = ~hidden
-    places = problem.xy_um[seen], values[seen], problem.xy_um[hidden]
-    found = DenseMapper().fit(problem.take(seen))
+    train = ~hidden
+    places = problem.xy_um[train], values[train], problem.xy_um[hidden]
+    found = DenseMapper().fit(problem.take(train))
     footprint = problem.footprint[hidden]
     dense = found.at(footprint, chosen)
     predictions = {
         "map": dense,
         "nearest": baselines.nearest_spot(*places),
         "gaussian": baselines.gaussian_smoothing(*places, pitch_um=problem.pitch_um),
-        "ridge_colour": baselines.ridge(colours[seen], values[seen], colours[hidden]),
+        "ridge_colour": baselines.ridge(colours[train], values[train], colours[hidden]),
         "kriging": baselines.kriging(*places, pitch_um=problem.pitch_um),
     }
-    # hidden spots of a checkerboard neighbour each other across a seen one
+    # held-out spots of a checkerboard neighbour each other across a training spot
     graph = knn_graph(problem.xy_um[hidden], k=4, max_um=2.2 * problem.pitch_um)
     ceiling = metrics.thinning_ceiling(counts[hidden], library=problem.library[hidden])
     table = scored(
@@ -88,7 +87,7 @@ def scores(problem: MapProblem, hidden: np.ndarray, colours: np.ndarray) -> list
     return [row | {"coverage": covered} if row["method"] == "map" and not row["stratum"] else row for row in rows]
 
 
-def told(label: str, halves: list[list[dict]]) -> dict[str, dict[str, float]]:
+def report(label: str, halves: list[list[dict]]) -> dict[str, dict[str, float]]:
     """Print the means of both halves; returns those over all genes by method."""
     whole = {}
     for rows in zip(*halves, strict=True):
@@ -129,11 +128,12 @@ def main() -> None:
             problem = replace(problem, features=read_cell_features(folder, problem.cells))
             size = footprints_of(section).diameter_um
             colours = spot_colours(image, section.xy_px, diameter_um=size)
-            row, col = (section.spots.obs[c].to_numpy() for c in ("array_row", "array_col"))
-            board = checkerboard(row, col)
-            square = blocks(section.xy_um, block_um=BLOCK_PITCHES * problem.pitch_um)
+            row, col = (section.spots.obs[c].to_numpy(np.int64) for c in ("array_row", "array_col"))
+            board = (row + col) % 2 == 0  # every other spot, as a chessboard
+            place = (section.xy_um - section.xy_um.min(axis=0)) // (BLOCK_PITCHES * problem.pitch_um)
+            square = place.sum(axis=1) % 2 == 0  # every other block of tissue
             for label, halves in (("checkerboard", (board, ~board)), ("blocks", (square, ~square))):
-                mean = told(f"{section_name}_{label}", [scores(problem, hidden, colours) for hidden in halves])
+                mean = report(f"{section_name}_{label}", [scores(problem, hidden, colours) for hidden in halves])
                 ratio = mean["map"]["pearson"] / mean["kriging"]["pearson"]
                 print(f"{section_name}_{label}_over_kriging {ratio:.3f} times", flush=True)
                 if label == "checkerboard":

@@ -1,9 +1,9 @@
-"""Maps of a phantom whose expression is known everywhere: pseudo-Visium spots 100 um apart in, bins of 16 um out.
+"""Maps of a phantom with known expression everywhere: pseudo-Visium spots 100 um apart in, bins of 16 um out.
 
 The whole map is scored, between the spots as under them, bin by bin on tissue, twice: against counts drawn in the bins
 beside the ceiling that their sampling noise sets, and against the true expression itself, where the ceiling is 1. The
 truth scored as if it were a map says how much of the thinning ceiling any map could reach, and so how far above the
-best baseline. Baselines get the same spots. Genes that nothing in the picture shows must not be sharpened.
+best baseline. Baselines get the same spots. Genes that do not depend on the picture must not be sharpened.
 """
 
 import argparse
@@ -15,18 +15,19 @@ import numpy as np
 from scipy import sparse
 
 from histoscribe.expression.normalise import log_per_10k
-from histoscribe.io import read
 from histoscribe.io.reading import Request
 from histoscribe.maps import baselines, metrics
 from histoscribe.maps.problem import counted
 from histoscribe.maps.read import Maps
 from histoscribe.maps.scores import Places, scored, spot_colours, summary
 from histoscribe.phantom import Phantom, make_phantom, write_spaceranger
-from histoscribe.run.map_scores import add_sum_errors
-from histoscribe.run.map_settings import MapSettings, build_map_encoder
-from histoscribe.run.map_stages import FEATURES, features_stage, learnt_map
+from histoscribe.run.inputs import Input, read_input
+from histoscribe.run.maps.plan import plan_maps
+from histoscribe.run.maps.scores import add_sum_errors
+from histoscribe.run.maps.settings import MapSettings
+from histoscribe.run.maps.stages import cells_stage, learnt_map
+from histoscribe.run.section.files import CELLS
 from histoscribe.section import Section
-from histoscribe.slide.tissue import tissue_mask
 
 CARD = Path(__file__).parent / "cards" / "resnet50v2_s3.toml"
 WITHOUT_PICTURE = ("nearest", "gaussian", "kriging")
@@ -62,10 +63,10 @@ class Truth:
         return Places(log_per_10k(drawn, library=library).toarray(), graph, ceiling, tissue)
 
 
-def map_of(section: Section, settings: MapSettings, folder: Path) -> Maps:
-    encoder, mask = build_map_encoder(settings), tissue_mask(section.require_image())
-    features_stage(folder, section, mask, settings, encoder=encoder)
-    return Maps(learnt_map(section, mask, settings, encoder=encoder, features=folder / FEATURES))
+def map_of(read: Input, settings: MapSettings, folder: Path) -> Maps:
+    plan = plan_maps(read, settings)
+    cells_stage(folder / CELLS, read, plan)
+    return Maps(learnt_map(read.section, read.mask, plan, done=folder))
 
 
 def predictions(section: Section, maps: Maps, xy_um: np.ndarray, place: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,7 +86,7 @@ def predictions(section: Section, maps: Maps, xy_um: np.ndarray, place: np.ndarr
     }
 
 
-def told(prefix: str, rows: list[dict], names: tuple[str, ...]) -> None:
+def report(prefix: str, rows: list[dict], names: tuple[str, ...]) -> None:
     for row in rows:
         for name in names:
             if row.get(name) is not None:
@@ -105,13 +106,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
         write_spaceranger(spots_of, folder / "section")
-        section = read(Request(path=folder / "section")).section
+        read = read_input(Request(path=folder / "section"))
         settings = MapSettings(genes="all", um=float(given.um), encoder=given.encoder)
-        score(spots_of, Truth(bins_of, given.um), section, map_of(section, settings, folder))
+        score(spots_of, Truth(bins_of, given.um), read.section, map_of(read, settings, folder))
 
 
 def score(phantom: Phantom, truth: Truth, section: Section, maps: Maps) -> None:
-    told("left_out_spots", summary(maps.scores)[:5], ("pearson", "pearson_raw", "spearman", "moran_ratio", "coverage"))
+    report(
+        "left_out_spots", summary(maps.scores)[:5], ("pearson", "pearson_raw", "spearman", "moran_ratio", "coverage")
+    )
     sums = add_sum_errors(maps.scores, maps, maps.genes[:40])["spot_sum_error"].max()
     print(f"spot_sum_error {sums:.2e} share")
     um = maps.grid.um
@@ -130,10 +133,10 @@ def score(phantom: Phantom, truth: Truth, section: Section, maps: Maps) -> None:
     }
     for label, chosen in sets.items():
         genes = [order[k] for k in np.flatnonzero(chosen)]
-        told_of_set(label, truth, known, genes, {name: values[:, chosen] for name, values in found.items()})
+        report_set(label, truth, known, genes, {name: values[:, chosen] for name, values in found.items()})
 
 
-def told_of_set(label: str, truth: Truth, known: np.ndarray, genes: list[int], found: dict[str, np.ndarray]) -> None:
+def report_set(label: str, truth: Truth, known: np.ndarray, genes: list[int], found: dict[str, np.ndarray]) -> None:
     abundance = np.asarray(truth.drawn[:, genes].mean(axis=0)).ravel()
     exact, drawn = (truth.places(known, genes, exact=way) for way in (True, False))
     itself = {"truth_itself": np.log1p(truth.per_10k[known][:, genes])}
@@ -141,7 +144,7 @@ def told_of_set(label: str, truth: Truth, known: np.ndarray, genes: list[int], f
     true_rows = summary(scored(exact, found, abundance=abundance))
     rows = summary(scored(drawn, itself | found, abundance=abundance))
     for way, table in (("true", true_rows), ("drawn", rows)):
-        told(f"{label}_{way}", [row for row in table if row["stratum"] == 0], names)
+        report(f"{label}_{way}", [row for row in table if row["stratum"] == 0], names)
         for row in table:
             if row["stratum"] and row["method"] in ("map", "kriging"):
                 print(f"{label}_{way}_stratum{row['stratum']}_{row['method']}_pearson {row['pearson']:.4f} r")

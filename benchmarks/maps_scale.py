@@ -1,9 +1,9 @@
 """Time and memory of `histoscribe map` after features: 6.5 x 6.5 mm at 0.5 um/px, 2,000 genes, cells of 8 um.
 
-The features are drawn, not computed, for the encoder's pass is timed elsewhere; everything after it is real: learning
+The features are random, not computed, as the encoder is timed elsewhere; everything after it is real: learning
 with held-out folds, scores of all 2,000 genes beside four baselines, factors of every cell, and the writing of the
-stored map, the SpatialData with its picture, the bins and the page. Marks: 300 s and 3 GB. Processor time stands beside
-the clock's, for it does not hang on what else the machine does.
+stored map, the SpatialData with its picture, the bins and the page. Targets: 300 s and 3 GB. Processor time is printed
+beside the clock's, because it does not depend on other load.
 """
 
 import os
@@ -20,11 +20,12 @@ from scipy import ndimage, sparse
 
 from histoscribe.maps.dense import DenseMapper
 from histoscribe.maps.mapper import MapProblem
-from histoscribe.maps.read import read_maps
-from histoscribe.maps.store import StoredMap
-from histoscribe.run.map_scores import score_spots
-from histoscribe.run.map_settings import MapSettings
-from histoscribe.run.map_stages import map_problem, working_grid, write_files
+from histoscribe.maps.problem import model_grid
+from histoscribe.maps.read import Maps
+from histoscribe.maps.store import StoredMap, read_map
+from histoscribe.run.maps.scores import score_spots
+from histoscribe.run.maps.settings import MapSettings
+from histoscribe.run.maps.stages import map_problem, write_files
 from histoscribe.section import Lattice, Section
 from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tissue import TissueMask
@@ -52,7 +53,7 @@ class Wallpaper:
         return self.block[rows[:, None], columns]
 
 
-def made() -> tuple[Section, TissueMask, np.ndarray]:
+def simulated() -> tuple[Section, TissueMask, np.ndarray]:
     """Section, its tissue, and drawn features of all its cells, (c, p)."""
     rng = np.random.default_rng(0)
     side = int(SIDE_UM / MPP)
@@ -78,7 +79,7 @@ def made() -> tuple[Section, TissueMask, np.ndarray]:
     return section, TissueMask(np.ones((side // 16, side // 16), bool), 16.0), features
 
 
-def told(name: str, begun: tuple[float, float]) -> tuple[float, float]:
+def report(name: str, begun: tuple[float, float]) -> tuple[float, float]:
     now = time.perf_counter(), time.process_time()
     print(f"{name} {now[0] - begun[0]:.1f} s", flush=True)
     print(f"{name}_cpu {now[1] - begun[1]:.1f} s", flush=True)
@@ -87,9 +88,9 @@ def told(name: str, begun: tuple[float, float]) -> tuple[float, float]:
 
 def stored_map(section: Section, problem: MapProblem, asked: list[str], begun: tuple[float, float]) -> StoredMap:
     found = DenseMapper().fit(problem)
-    begun = told("learn", begun)
+    begun = report("learn", begun)
     scores = score_spots(section, problem, found, genes=len(asked))
-    told("score", begun)
+    report("score", begun)
     return StoredMap(
         section.name,
         problem.grid,
@@ -105,10 +106,10 @@ def stored_map(section: Section, problem: MapProblem, asked: list[str], begun: t
 
 
 def main() -> None:
-    section, mask, features = made()
+    section, mask, features = simulated()
     settings = MapSettings(genes="all", um=UM)
     begun = time.perf_counter(), time.process_time()
-    grid = working_grid(section.require_image(), settings, None)
+    grid = model_grid(section.require_image(), um=UM)
     problem, asked = map_problem(section, mask, settings, grid=grid)
     problem = replace(problem, features=features[problem.cells])
     del features
@@ -119,15 +120,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as name:
         writing = time.perf_counter(), time.process_time()
         write_files(Path(name), section, stored)
-        told("write", writing)
-        told("whole", begun)
+        report("write", writing)
+        report("whole", begun)
         size = {
-            part: sum(path.stat().st_size for path in Path(name).rglob("*") if path.is_file() and told_in(path, part))
+            part: sum(
+                path.stat().st_size for path in Path(name).rglob("*") if path.is_file() and belongs_to(path, part)
+            )
             for part in ("map", "maps.zarr", "bins.h5ad")
         }
         for part, size_b in size.items():
             print(f"size_{part} {size_b / 1e6:.1f} MB")
-        maps = read_maps(name)
+        maps = Maps(read_map(Path(name)))
         decode = time.perf_counter()
         for gene in maps.genes[:10]:
             maps.gene(gene)
@@ -135,7 +138,7 @@ def main() -> None:
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
-def told_in(path: Path, part: str) -> bool:
+def belongs_to(path: Path, part: str) -> bool:
     """Whether a file belongs to the SpatialData, the bins, or else to the map itself."""
     place = next((name for name in ("maps.zarr", "bins.h5ad") if name in path.parts), "map")
     return place == part

@@ -61,7 +61,7 @@ def spots(path: Path, side: int) -> None:
 
 
 def work(folder: Path) -> None:
-    """Do what is measured, in a process of its own, and print its peak."""
+    """Run what is measured, in its own process, and print the peak."""
     import resource
 
     from histoscribe.encoders import EmbedSettings, build_encoder, embed, load_card

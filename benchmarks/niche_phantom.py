@@ -1,9 +1,9 @@
-"""How well niche finds the domains of synthetic sections that took no part in making it, and how many it chooses.
+"""How well niche finds the domains of synthetic sections not used in its development, and how many it chooses.
 
 Sections of 2.8 mm with six known domains, read and embedded (encoder "morphology") as a user's would be: from counts
-and picture, from the picture alone, by Leiden, and with the number left to choose. Wanted are 0.85 and 0.60 at the true
-number, both reached on every section. The floor is a division by coordinates alone. Other seeds than these (201 to 210)
-were used while niche was made; the first four had shown a weakness of an earlier one, the last four were seen once.
+and picture, from the picture alone, by Leiden, and with the number left to choose. Targets: 0.85 and 0.60 at the true
+number, both reached on every section. The floor is a division by coordinates alone. Niche was developed on other
+seeds (201 to 210); the first four here had shown a weakness of an earlier version, the last four were used once.
 """
 
 import argparse
@@ -43,12 +43,12 @@ def main() -> None:
             return score_domains(labels, truth, xy_um=xy_um, graph=graph, colour=None, depth=None, seed=0)["ari"]
 
         both, where = {"counts": counts, "image": image}, {"graph": graph, "xy_um": xy_um, "seed": 0}
-        told = {"counts_and_image": scores(niche(both, n_domains=N_DOMAINS, **where).labels)}
-        told["image_alone"] = scores(niche({"image": image}, n_domains=N_DOMAINS, **where).labels)
-        told["leiden"] = scores(niche(both, n_domains=N_DOMAINS, clustering="leiden", **where).labels)
+        scored = {"counts_and_image": scores(niche(both, n_domains=N_DOMAINS, **where).labels)}
+        scored["image_alone"] = scores(niche({"image": image}, n_domains=N_DOMAINS, **where).labels)
+        scored["leiden"] = scores(niche(both, n_domains=N_DOMAINS, clustering="leiden", **where).labels)
         chosen = niche(both, n_domains=None, **where)
-        told["own_number"] = scores(chosen.labels)
-        for key, score in told.items():
+        scored["own_number"] = scores(chosen.labels)
+        for key, score in scored.items():
             found.setdefault(key, []).append(score["score"])
             print(f"phantom_{seed}_{key} {score['score']:.3f} ARI (coordinates {score['coordinates']:.3f})")
         sizes = np.bincount(chosen.labels)[1:]

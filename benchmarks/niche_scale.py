@@ -1,7 +1,7 @@
 """Claim: niche divides 702,000 bins of 8 um x 2,000 genes within 60 s and 4 GB on two cores, in linear time.
 
-The section is made up: six curved layers, each with its own genes, some 40 molecules a bin. Time is that of the method,
-after the counts were read; memory is the peak of the whole process, the counts themselves included.
+The section is simulated: six curved layers, each with its own genes, some 40 molecules a bin. Time is that of the
+method, after the counts were read; memory is the peak of the whole process, the counts themselves included.
 """
 
 import argparse
@@ -19,8 +19,8 @@ BIN_UM, DOMAINS, DEPTH = 8.0, 6, 40.0
 SIZES = (10_000, 50_000, 200_000, 702_000)
 
 
-def made_up(n: int, genes: int, seed: int = 0):
-    """Make counts (n, genes) CSR float32, places (n, 2) in microns and the domain of each bin."""
+def simulated(n: int, genes: int, seed: int = 0):
+    """Simulate counts (n, genes) CSR float32, places (n, 2) in microns and the domain of each bin."""
     side = int(np.sqrt(n))
     row, column = np.divmod(np.arange(n), side)
     unit = np.column_stack([column, row]) / side
@@ -55,7 +55,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds = []
     for n in arguments.sizes:
-        counts, xy_um, truth = made_up(n, arguments.genes)
+        counts, xy_um, truth = simulated(n, arguments.genes)
         graph = lattice_graph(xy_um, kind="square", pitch_um=BIN_UM)
         start = perf_counter()
         found = niche({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=DOMAINS, seed=0)

@@ -3,7 +3,7 @@
 Five HER2+ breast sections of one patient (C2 to C6) with a ResNet trunk, from image files to domains, nuclei found by
 `classical`. For each section: the number of domains chosen and its stability without and with nuclei, the agreement of
 the two divisions at the same number, and the agreement of each with the authors' clusters of expression, which neither
-saw, beside that of coordinates alone.
+used, beside that of coordinates alone.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 import histoscribe as hs
-from histoscribe.run.config import RunConfig
+from histoscribe.run.section.settings import RunConfig
 from histoscribe.store.files import read_json
 from support.domains import data_file
 from support.sections import HERE
@@ -61,7 +61,7 @@ def main() -> None:
                 print(
                     f"{name}_{nuclei}_chosen {domains.nunique()} domains (highest stability from three up {best:.2f})"
                 )
-        # into the same folders: embedding and nuclei are taken over
+        # into the same folders: embedding and nuclei are reused
         given = {one: run(sheet, folder / one, nuclei=one, n_domains=4) for one in ("none", "classical")}
         for name in SECTIONS:
             without, with_nuclei = given["none"][name], given["classical"][name]

@@ -54,10 +54,10 @@ def measured(folder: Path) -> tuple[float, int]:
     """Seconds that the command took, and the nuclei that it found."""
     call = [sys.executable, "-m", "histoscribe", "nuclei", str(folder / "slide.tif"), "--out", str(folder / "r")]
     start = perf_counter()
-    told = subprocess.run(call, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"([\d,]+) nuclei", told)
+    output = subprocess.run(call, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"([\d,]+) nuclei", output)
     if found is None:
-        raise SystemExit(told)
+        raise SystemExit(output)
     return perf_counter() - start, int(found[1].replace(",", ""))
 
 

@@ -1,14 +1,14 @@
 """How well the nuclei are found: two real tiles with pathologists' outlines, and phantoms with exact ones.
 
-Marks: F1 at an overlap of one half of 0.78 (breast) and 0.87 (brain), and 0.90 on phantoms. Floors: a plain Otsu and
+Targets: F1 at an overlap of one half of 0.78 (breast) and 0.87 (brain), and 0.90 on phantoms. Floors: a plain Otsu and
 distance watershed reaches 0.72 and 0.84 on the two tiles. `lowest` is the poorest F1 of a tile under other stains,
 compression and blur.
 
-These figures are not held out. The smoothing, the ladder of contrasts, the steps at which pits are filled, the weight
+These scores are not held out. The smoothing, the ladder of contrasts, the steps at which pits are filled, the weight
 of depth, how steep a border counts as sharp, how far a seed grows, the opening, the share at which a border stands and
 the least likeness kept were chosen while looking at these two tiles, by the mean and the lowest F1 over such changes,
 among round values. Areas, the sharpness of the fit to an ellipse and the window of local contrast were set
-before, by what nuclei are.
+before, from the known size and shape of nuclei.
 """
 
 import io

@@ -3,12 +3,12 @@
 Written anew from the paper: pictures and expression are projected to 256 dimensions each by a linear layer, GELU, a
 second linear layer with dropout, a residual and layer normalisation (of the CLIP kind); the contrastive loss compares
 their similarities with the mean similarity within pictures and within expressions (its eq. 1-4, temperature 1); a new
-spot gets the mean expression of the 50 training spots whose expression lies nearest to its picture. AdamW, learning
+spot gets the mean expression of the 50 training spots with the expression nearest to its picture. AdamW, learning
 rate 1e-3, weight decay 1e-3, last epoch.
 
 Departures, each for two cores or for equal folds: the picture's network is a frozen ResNet-50-v2 and is not trained
 along; batches hold 128 of about 730 spots instead of 512; expression is that of the protocol's genes, without Harmony.
-`short` is 4 epochs on tiles of 112 um; `long` is the paper's 150 epochs, on the same features that our heads see.
+`short` is 4 epochs on tiles of 112 um; `long` is the paper's 150 epochs, on the same features as our heads.
 """
 
 import time
@@ -20,12 +20,12 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional
 
+from histoscribe.encoders.deterministic import deterministic
 from histoscribe.expression.targets import make_target
 from histoscribe.predict import HEADS
 from histoscribe.predict.context import Context, appearance
 from histoscribe.predict.data import Observed, grouping_of, inputs_of
 from histoscribe.predict.metrics import average_sections, score_section
-from histoscribe.predict.train import seeded
 from support.expression import DATA, PATIENT_C, observed
 
 WIDTH, BATCH, NEAREST, RATE, DECAY, DROPOUT = 256, 128, 50, 1e-3, 1e-3, 0.1
@@ -67,7 +67,7 @@ def loss_of(pictures: torch.Tensor, expressions: torch.Tensor) -> torch.Tensor:
 
 def bleep(X: np.ndarray, Y: np.ndarray, X_new: np.ndarray, *, epochs: int, seed: int) -> np.ndarray:
     """Expression (n_new, t) of new spots by retrieval from training spots with features X (n, d) and expression Y."""
-    with seeded(seed):
+    with deterministic(seed):
         pictures, expressions = Projection(X.shape[1]), Projection(Y.shape[1])
         weights = [*pictures.parameters(), *expressions.parameters()]
         optimiser = torch.optim.AdamW(weights, lr=RATE, weight_decay=DECAY)

@@ -1,9 +1,9 @@
-"""Claim: on patients whose truth is known, what the picture tells is predicted near its ceiling, the rest not trusted.
+"""Claim: on patients with known truth, what the picture shows is predicted near its ceiling, the rest is not trusted.
 
 A cohort of phantoms, one patient left out at a time, encoder "morphology", so that nothing is needed but the package.
 Genes of the families cell_type and domain follow what the picture shows; all others do not depend on it. The oracles
-say what limits the heads: the expected expression itself; a ridge that is told the true shares of cell types and the
-domain under each spot; and one that is told the domain and the nuclei under it by type.
+show what limits the heads: the expected expression itself; a ridge that is given the true shares of cell types and the
+domain under each spot; and one that is given the domain and the nuclei under it by type.
 """
 
 import argparse
@@ -16,13 +16,13 @@ from histoscribe.expression.measured import Measured
 from histoscribe.expression.targets import make_target
 from histoscribe.graph.lattice import lattice_graph
 from histoscribe.io import read_section
+from histoscribe.numerics.correlation import columnwise_pearson
 from histoscribe.phantom import Phantom, cohort, make_phantom, write_spaceranger
 from histoscribe.predict import HEADS
 from histoscribe.predict.context import Context, feature_blocks
 from histoscribe.predict.data import Observed
 from histoscribe.predict.evaluate import MEMBERS_MEAN, FoldSettings, evaluate_fold
 from histoscribe.predict.head import Inputs
-from histoscribe.predict.metrics import columnwise_pearson
 from histoscribe.predict.splits import outer_folds
 from support.expression import KEPT
 
@@ -31,12 +31,12 @@ MEMBERS = ("ridge", "lowrank")
 
 
 class Cohort:
-    """Sections as heads see them, and what is true of them."""
+    """Sections as the heads' inputs, and their truth."""
 
     def __init__(self, context: Context, n_genes: int, seed: int) -> None:
         self.observed: dict[str, Observed] = {}
         self.expected: dict[str, np.ndarray] = {}  # (n, g) ln(1 + expected counts per 10,000)
-        self.told: dict[str, dict[str, np.ndarray]] = {}
+        self.truth: dict[str, dict[str, np.ndarray]] = {}
         self.seed = seed
         for phantom in cohort(PATIENTS, like=make_phantom(seed, size_um=SIZE_UM, n_genes=n_genes)):
             self._add(phantom, context)
@@ -72,16 +72,16 @@ class Cohort:
         rate = truth.obsm["factors"][rows] @ phantom.programmes.loadings
         self.expected[name] = np.log1p(1e4 * rate / rate.sum(axis=1, keepdims=True))
         domain = np.eye(len(phantom.domain_names), dtype=np.float32)[truth.obs["domain_index"].to_numpy()[rows]]
-        self.told[name] = {
+        self.truth[name] = {
             "shares": np.column_stack([domain, truth.obsm["cell_types"][rows]]).astype(np.float32),
             "nuclei": np.column_stack([domain, truth.obsm["cell_counts"][rows]]).astype(np.float32),
         }
 
-    def oracle(self, told: str, train: list[str], test: str, Y: np.ndarray) -> np.ndarray:
+    def oracle(self, kind: str, train: list[str], test: str, Y: np.ndarray) -> np.ndarray:
         """Predict a section by a ridge on the truth of the others."""
-        X = Inputs({told: np.concatenate([self.told[name][told] for name in train])})
-        groups = np.repeat(train, [len(self.told[name][told]) for name in train])
-        return HEADS.get("ridge")().fit(X, Y, groups).predict(Inputs({told: self.told[test][told]}))
+        X = Inputs({kind: np.concatenate([self.truth[name][kind] for name in train])})
+        groups = np.repeat(train, [len(self.truth[name][kind]) for name in train])
+        return HEADS.get("ridge")().fit(X, Y, groups).predict(Inputs({kind: self.truth[test][kind]}))
 
 
 def share_of_ceiling(pearson: np.ndarray, ceiling: np.ndarray, chosen: np.ndarray) -> float:
@@ -93,27 +93,27 @@ def fold_scores(bench: Cohort, fold, settings: FoldSettings) -> dict[str, float]
     """All numbers of one held-out patient."""
     result = evaluate_fold(bench.observed, fold, settings)
     names, test = result.record["target"]["names"], fold.test[0]
-    seen = bench.var.loc[names, "from_image"].to_numpy(bool)
+    predictable = bench.var.loc[names, "from_image"].to_numpy(bool)
     ceiling = np.array(result.record["ceiling"][test], np.float64)
-    found = {"ceiling_predictable": float(np.nanmean(ceiling[seen]))}
-    for head, told in result.record["heads"].items():
-        pearson = np.array(told["sections"][test]["pearson"], np.float64)
-        verdicts = np.array([card["verdict"] for card in told["cards"]])
-        found[f"{head}_share_of_ceiling"] = share_of_ceiling(pearson, ceiling, seen)
-        found[f"{head}_share_of_ceiling_independent"] = share_of_ceiling(pearson, ceiling, ~seen)
-        found[f"{head}_card_auroc"] = told["card_auroc"]
-        found[f"{head}_independent_do_not_use"] = float((verdicts[~seen] == "do not use").mean())
-        found[f"{head}_predictable_use"] = float((verdicts[seen] == "use").mean())
-        found[f"{head}_coverage"] = told["coverage"][test]["all"]
+    found = {"ceiling_predictable": float(np.nanmean(ceiling[predictable]))}
+    for head, scores in result.record["heads"].items():
+        pearson = np.array(scores["sections"][test]["pearson"], np.float64)
+        verdicts = np.array([card["verdict"] for card in scores["cards"]])
+        found[f"{head}_share_of_ceiling"] = share_of_ceiling(pearson, ceiling, predictable)
+        found[f"{head}_share_of_ceiling_independent"] = share_of_ceiling(pearson, ceiling, ~predictable)
+        found[f"{head}_card_auroc"] = scores["card_auroc"]
+        found[f"{head}_independent_do_not_use"] = float((verdicts[~predictable] == "do not use").mean())
+        found[f"{head}_predictable_use"] = float((verdicts[predictable] == "use").mean())
+        found[f"{head}_coverage"] = scores["coverage"][test]["all"]
     measured = {name: one.require_measured() for name, one in bench.observed.items()}
     target = make_target("genes", genes=names).fit([measured[name] for name in fold.train])
     columns = bench.var.index.get_indexer(list(target.names_))
     Y = np.concatenate([target.transform(measured[name]) for name in fold.train])
-    oracles = {told: bench.oracle(told, list(fold.train), test, Y) for told in ("shares", "nuclei")}
+    oracles = {kind: bench.oracle(kind, list(fold.train), test, Y) for kind in ("shares", "nuclei")}
     ceiling = noise_ceiling(target, measured[test])
-    for told, P in (oracles | {"expected": bench.expected[test][:, columns]}).items():
+    for kind, P in (oracles | {"expected": bench.expected[test][:, columns]}).items():
         pearson = columnwise_pearson(target.transform(measured[test]), P)
-        found[f"oracle_{told}_share_of_ceiling"] = share_of_ceiling(pearson, ceiling, seen)
+        found[f"oracle_{kind}_share_of_ceiling"] = share_of_ceiling(pearson, ceiling, predictable)
     return found
 
 

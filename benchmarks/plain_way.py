@@ -62,7 +62,7 @@ def plain_way(image, xy_px, card, forward, folder: Path) -> np.ndarray:
 
 
 def measure(name: str, image, xy_px, forward_of, repeats: int) -> float:
-    """Print and return how many times faster the engine is, the best turn of each."""
+    """Print and return how many times faster the engine is, the best run of each."""
     card = load_card(HERE / "cards" / f"{name}.toml")
     forward, encoder = forward_of(card), build_encoder(card)
     plain_s, engine_s = [], []

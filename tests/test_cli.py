@@ -46,15 +46,15 @@ def test_run_says_where_the_report_is(vendor, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("verb", ["domains", "run"])
-def test_a_picture_that_was_passed_over_is_told(vendor, tmp_path, capsys, verb):
+def test_a_picture_that_was_passed_over_is_reported(vendor, tmp_path, capsys, verb):
     folder = shutil.copytree(vendor, tmp_path / "section")
     (picture,) = folder.glob("*.tif")
     picture.write_bytes(picture.read_bytes()[:-50_000])
     given = ("--encoder", "morphology", "--n-domains", 2)
     assert call(verb, folder, "--out", tmp_path / "r", *given) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert f"{picture.name} lies beside the section but is no readable picture" in told
-    assert "image: tissue_hires_image.png, the hires picture" in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{picture.name} lies beside the section but is no readable picture" in printed
+    assert "image: tissue_hires_image.png, the hires picture" in printed
 
 
 def test_a_result_holds_what_was_promised(result):
@@ -62,8 +62,8 @@ def test_a_result_holds_what_was_promised(result):
     assert {"run.json", "manifest.json", "section.zarr", "domains.csv", "report.html", "figures"} <= names
     assert (result / "domains.csv").read_text().splitlines()[0] == "barcode,domain,confidence"
     record = json.loads((result / "run.json").read_text())
-    assert record["encoder"]["name"] == "morphology"
-    assert record["configuration"]["n_domains"] == 2
+    assert record["stages"]["embed"]["settings"]["encoder"]["name"] == "morphology"
+    assert record["stages"]["domains"]["settings"]["n_domains"] == 2
     assert all(len(file["sha256"]) == 64 for file in record["inputs"])
 
 
@@ -82,11 +82,11 @@ def test_verify_passes_a_whole_result_and_names_the_damaged_file(result, tmp_pat
     assert "domains.csv" in capsys.readouterr().err
 
 
-def test_check_tells_what_it_is_and_that_it_fits(vendor, capsys):
+def test_check_says_what_it_is_and_that_it_fits(vendor, capsys):
     assert call("check", vendor) == 0
-    told = capsys.readouterr().out
-    assert "visium" in told
-    assert "um/px" in told
+    printed = capsys.readouterr().out
+    assert "visium" in printed
+    assert "um/px" in printed
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_what_is_refused_ends_with_status_2_one_message_and_no_folder(
 ):
     monkeypatch.chdir(tmp_path)
     assert call(*[str(vendor) if a == "VENDOR" else a for a in arguments]) == 2
-    told = capsys.readouterr().err
-    assert words in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert "Traceback" not in printed
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,9 +125,9 @@ def test_one_bad_section_of_a_sheet_does_not_stop_the_others(vendor, tmp_path, c
     config = tmp_path / "run.toml"
     config.write_text('encoder = "morphology"\nn_domains = 2\n')
     assert call("run", sheet, "--out", tmp_path / "out", "--config", config, "--log-json", tmp_path / "log") == 3
-    told = capsys.readouterr().out
-    assert "refused" in told
-    assert "tissue_positions" in told
+    printed = capsys.readouterr().out
+    assert "refused" in printed
+    assert "tissue_positions" in printed
     assert (tmp_path / "out" / "good" / "report.html").is_file()
     assert not (tmp_path / "out" / "broken").exists()
     assert (tmp_path / "out" / "summary.csv").is_file()
@@ -138,16 +138,16 @@ def test_one_bad_section_of_a_sheet_does_not_stop_the_others(vendor, tmp_path, c
 
 def test_doctor_finds_no_broken_part_here(capsys):
     assert call("doctor") == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for word in ("torch", "torchvision", "timm", "OpenSlide", "MB/s"):
-        assert word in told
+        assert word in printed
 
 
 def test_encoders_lists_licence_and_availability(capsys):
     assert call("encoders") == 0
-    told = capsys.readouterr().out
-    assert "morphology" in told
-    assert "efficientnet_b0" in told
+    printed = capsys.readouterr().out
+    assert "morphology" in printed
+    assert "efficientnet_b0" in printed
 
 
 @pytest.mark.parametrize("how", ["swap", "scale"])

@@ -1,11 +1,11 @@
-"""Errors read as sentences: where, what, expected, found, mend."""
+"""Errors read as sentences: where, what, expected, found, fix."""
 
 from histoscribe.errors import InputError, listing, nearest
 
 
 def test_a_message_has_its_parts_in_order():
-    error = InputError("too small", where="a.png", expected="100 px", found="3 px", mend="give a larger image")
-    assert str(error) == "a.png: too small\n  expected: 100 px\n  found: 3 px\n  to mend it: give a larger image"
+    error = InputError("too small", where="a.png", expected="100 px", found="3 px", fix="give a larger image")
+    assert str(error) == "a.png: too small\n  expected: 100 px\n  found: 3 px\n  to fix it: give a larger image"
 
 
 def test_parts_that_are_not_given_are_left_out():

@@ -1,4 +1,4 @@
-"""The registry: names cost nothing, entries are imported when asked for, strangers join by entry point."""
+"""The registry: names cost nothing, entries are imported when asked for, other packages register by entry point."""
 
 from importlib.metadata import EntryPoint
 
@@ -15,7 +15,7 @@ def test_an_entry_is_imported_when_it_is_asked_for():
     assert codecs.get("json")([1]) == "[1]"
 
 
-def test_an_unknown_name_is_told_the_nearest():
+def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"no codec called 'jsn'(.|\n)*did you mean json"):
         Registry("codec", group="x", builtin={"json": "json:dumps"}).get("jsn")
 

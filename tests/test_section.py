@@ -9,7 +9,6 @@ from scipy import sparse
 
 from histoscribe import Lattice, Section, SlideImage
 from histoscribe.errors import InputError
-from histoscribe.section import pitch_px
 from histoscribe.slide.image import ArraySource
 
 
@@ -62,7 +61,7 @@ def test_a_name_that_could_leave_the_result_folder_is_refused(name):
         Section.from_anndata(spots(), name=name)
 
 
-def test_spots_without_coordinates_are_told_what_is_there():
+def test_spots_without_coordinates_are_refused_with_what_is_there():
     table = spots()
     table.obsm["X_pca"] = table.obsm.pop("spatial")
     with pytest.raises(InputError, match=r"no coordinates(.|\n)*X_pca"):
@@ -87,7 +86,7 @@ def test_the_given_table_is_not_changed():
     assert isinstance(table.X, np.ndarray)
 
 
-def test_without_a_picture_the_lattice_tells_the_scale():
+def test_without_a_picture_the_lattice_gives_the_scale():
     table = spots(4)
     table.obsm["spatial"] = np.array([[0, 0], [137, 0], [0, 137], [137, 137]], float)
     section = Section.from_anndata(table, name="x", lattice=Lattice("square", 100.0, 55.0))
@@ -102,10 +101,6 @@ def test_a_section_without_a_picture_says_so():
 
 def test_a_table_without_genes_is_a_section_without_counts():
     assert not Section.from_anndata(spots(genes=0), name="x").has_counts
-
-
-def test_the_pitch_is_the_distance_to_the_nearest_neighbour():
-    assert pitch_px(np.array([[0.0, 0], [3, 0], [6, 0], [9, 0]])) == 3
 
 
 def test_spatialdata_carries_a_section_there_and_back(tmp_path):
@@ -130,3 +125,13 @@ def test_another_programs_spatialdata_is_not_taken_for_ours():
 
     with pytest.raises(InputError, match="not written by histoscribe"):
         Section.from_spatialdata(spatialdata.SpatialData())
+
+
+@pytest.mark.parametrize("values", [["no", "yes", "yes"], [0.0, 1.0, float("nan")], [1, 0, 1]])
+def test_a_column_of_measured_spots_that_is_not_ours_is_refused_by_name(values):
+    table = ad.AnnData(np.ones((3, 2), np.float32))
+    table.obsm["spatial"] = np.arange(6.0).reshape(3, 2)
+    table.obs["hs_measured"] = values
+    section = Section.from_anndata(table, name="S")
+    with pytest.raises(InputError, match="hs_measured"):
+        section.measured  # noqa: B018

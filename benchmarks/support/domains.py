@@ -1,4 +1,4 @@
-"""What the benchmarks on domains share: where the data lie, and labels with the unknown ones taken out."""
+"""What the benchmarks on domains share: where the data lie, and labels without the unknown ones."""
 
 import os
 from pathlib import Path
@@ -22,5 +22,5 @@ def genes_drawn(n: int, share: float, *, seed: int) -> np.ndarray:
 
 
 def known(labels: pd.Series) -> np.ndarray:
-    """Labels as text, None where nobody knows."""
+    """Labels as text, None where unknown."""
     return np.array([None if str(label) in UNKNOWN else str(label) for label in labels], object)

@@ -1,4 +1,4 @@
-"""EfNST as its program works, repaired just enough to run, without an image: what ours is measured against.
+"""EfNST as its program works, repaired just enough to run, without an image: the reference for ours.
 
 Written anew from a description of the program's behaviour, faults included: neighbours by correlation of raw counts,
 three of the four asked for; a decoder that ends in batch normalisation and a sigmoid while its target is signed; edges
@@ -114,8 +114,8 @@ def train(X: np.ndarray, xy: np.ndarray, *, settings: Published, seed: int, dens
     label = torch.zeros(n, n).index_put((row, col), torch.tensor(1.0)) if dense else None
     for _ in range(epochs):
         network.train()
-        seen = x * (torch.rand_like(x) >= _CORRUPTION)
-        z, mean, log_sd, restored = network(seen, col, row)
+        corrupted = x * (torch.rand_like(x) >= _CORRUPTION)
+        z, mean, log_sd, restored = network(corrupted, col, row)
         loose = functional.dropout(z, 0.01, training=True)
         if label is not None:
             squashed = torch.sigmoid(loose @ loose.T)
@@ -140,14 +140,14 @@ def clusters(embedding: np.ndarray, xy: np.ndarray, n_domains: int) -> np.ndarra
     import scanpy as sc
     from anndata import AnnData
 
-    from histoscribe.domains.leiden import leiden
+    from histoscribe.domains.communities import communities
 
     data = AnnData(embedding)
     sc.pp.neighbors(data, use_rep="X", n_neighbors=15, random_state=0)
     graph = sparse.csr_matrix(data.obsp["connectivities"], dtype=np.float64)
-    labels = leiden(graph, resolution=0.1, seed=0)
+    labels = communities(graph, resolution=0.1, seed=0)
     for resolution in np.arange(2.49, 0.095, -0.01):
-        found = leiden(graph, resolution=float(resolution), seed=0)
+        found = communities(graph, resolution=float(resolution), seed=0)
         if found.max() + 1 == n_domains:
             labels = found
             break

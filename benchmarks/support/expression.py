@@ -80,7 +80,7 @@ def _cell_types(name: str, spots: list[str]) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     table = pd.read_csv(path, sep="\t", index_col=0).reindex(spots)
-    # the source left out a few spots; the section's mean takes no side
+    # the source left out a few spots; they get the section's mean
     return table.fillna(table.mean())
 
 

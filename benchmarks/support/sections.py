@@ -14,7 +14,7 @@ TILE_UM = 112.0
 
 
 def her2st_c2() -> SlideImage:
-    """HER2+ breast section C2, 9274 x 9911 pixels; decoded once, so that decoding is part of no timing."""
+    """HER2+ breast section C2, 9274 x 9911 pixels; decoded once, so that no timing includes it."""
     data = Path(os.environ.get("HISTOSCRIBE_TEST_DATA", HERE.parents[1] / "shared" / "data"))
     image = open_image(next(data.glob("her2st/**/C2.jpg")), mpp=0.69)
     image.read(0, 0, 1, 1)

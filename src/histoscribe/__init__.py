@@ -6,7 +6,7 @@ The public names are imported when first used, so that `import histoscribe` is q
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from histoscribe._version import __version__
 
 if TYPE_CHECKING:
     from histoscribe.errors import HistoscribeError as HistoscribeError
@@ -14,20 +14,23 @@ if TYPE_CHECKING:
     from histoscribe.io.preflight import preflight as preflight
     from histoscribe.maps.read import read_maps as read_maps
     from histoscribe.phantom import make_phantom as make_phantom
-    from histoscribe.run.config import RunConfig as RunConfig
+    from histoscribe.run.cohort.evaluate import evaluate as evaluate
+    from histoscribe.run.cohort.fit import fit as fit_model
+    from histoscribe.run.cohort.options import PredictOptions as PredictOptions
+    from histoscribe.run.cohort.predict import predict as predict_slides
     from histoscribe.run.demo import demo as demo
     from histoscribe.run.doctor import doctor as doctor
     from histoscribe.run.domains import domains as find_domains
-    from histoscribe.run.domains import score as score_domains
-    from histoscribe.run.map_bins import hd_section as hd_section
-    from histoscribe.run.map_slide import map_slide as map_slide
-    from histoscribe.run.maps import MapSettings as MapSettings
-    from histoscribe.run.maps import map_section as map_section
+    from histoscribe.run.maps.bins import hd_section as hd_section
+    from histoscribe.run.maps.section import map_section as map_section
+    from histoscribe.run.maps.section import map_slide as map_slide
+    from histoscribe.run.maps.settings import MapSettings as MapSettings
     from histoscribe.run.nuclei import nuclei as find_nuclei
-    from histoscribe.run.predict_options import PredictOptions as PredictOptions
-    from histoscribe.run.predicting import evaluate as evaluate
-    from histoscribe.run.predicting import fit as fit_model
-    from histoscribe.run.predicting import predict as predict_slides
+    from histoscribe.run.section.score import score as score_domains
+    from histoscribe.run.section.settings import NucleiSettings as NucleiSettings
+    from histoscribe.run.section.settings import RunConfig as RunConfig
+    from histoscribe.run.section.settings import SavedTileSettings as SavedTileSettings
+    from histoscribe.run.tiles import save_tiles as save_tiles
     from histoscribe.run.verbs import check as check
     from histoscribe.run.verbs import run_sections as run_sections
     from histoscribe.run.verbs import verify as verify
@@ -40,29 +43,32 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "HistoscribeError": "histoscribe.errors",
     "Lattice": "histoscribe.section",
-    "MapSettings": "histoscribe.run.maps",
-    "PredictOptions": "histoscribe.run.predict_options",
-    "RunConfig": "histoscribe.run.config",
+    "MapSettings": "histoscribe.run.maps.settings",
+    "NucleiSettings": "histoscribe.run.section.settings",
+    "PredictOptions": "histoscribe.run.cohort.options",
+    "RunConfig": "histoscribe.run.section.settings",
+    "SavedTileSettings": "histoscribe.run.section.settings",
     "Section": "histoscribe.section",
     "SlideImage": "histoscribe.slide.image",
     "check": "histoscribe.run.verbs",
     "demo": "histoscribe.run.demo",
     "doctor": "histoscribe.run.doctor",
-    "evaluate": "histoscribe.run.predicting",
+    "evaluate": "histoscribe.run.cohort.evaluate",
     "find_domains": "histoscribe.run.domains:domains",
     "find_nuclei": "histoscribe.run.nuclei:nuclei",
-    "fit_model": "histoscribe.run.predicting:fit",
-    "hd_section": "histoscribe.run.map_bins",
+    "fit_model": "histoscribe.run.cohort.fit:fit",
+    "hd_section": "histoscribe.run.maps.bins",
     "make_phantom": "histoscribe.phantom",
-    "map_section": "histoscribe.run.maps",
-    "map_slide": "histoscribe.run.map_slide",
+    "map_section": "histoscribe.run.maps.section",
+    "map_slide": "histoscribe.run.maps.section",
     "open_image": "histoscribe.slide.open",
-    "predict_slides": "histoscribe.run.predicting:predict",
+    "predict_slides": "histoscribe.run.cohort.predict:predict",
     "preflight": "histoscribe.io.preflight",
     "read_maps": "histoscribe.maps.read",
     "read_section": "histoscribe.io",
     "run_sections": "histoscribe.run.verbs",
-    "score_domains": "histoscribe.run.domains:score",
+    "save_tiles": "histoscribe.run.tiles",
+    "score_domains": "histoscribe.run.section.score:score",
     "verify": "histoscribe.run.verbs",
 }
 

@@ -1,7 +1,7 @@
 """The errors that a user of histoscribe can meet, each saying what was wrong and what to do about it.
 
 Every message has the same parts, so that a biologist learns to read it once: where it is, what is wrong, what was
-expected, what was found, what exists instead, and the mend.
+expected, what was found, what exists instead, and the fix.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,19 @@ class HistoscribeError(Exception):
         The file, column, option or argument that is at fault; put first.
     expected, found
         What was wanted and what was met instead.
-    mend
+    fix
         What the user can do; an imperative sentence.
+
+    Examples
+    --------
+    >>> import histoscribe as hs
+    >>> try:
+    ...     hs.make_phantom(n_domains=20)
+    ... except hs.HistoscribeError as error:
+    ...     print(error)
+    n_domains: a phantom cannot have so many domains
+      expected: 2 to 8
+      found: 20
     """
 
     def __init__(
@@ -31,18 +42,18 @@ class HistoscribeError(Exception):
         where: str | Path | None = None,
         expected: object = None,
         found: object = None,
-        mend: str | None = None,
+        fix: str | None = None,
     ) -> None:
         self.problem = problem
         self.where = None if where is None else str(where)
         self.expected = None if expected is None else str(expected)
         self.found = None if found is None else str(found)
-        self.mend = mend
+        self.fix = fix
         super().__init__(problem)
 
     def __str__(self) -> str:
         lines = [f"{self.where}: {self.problem}" if self.where else self.problem]
-        for label, text in (("expected", self.expected), ("found", self.found), ("to mend it", self.mend)):
+        for label, text in (("expected", self.expected), ("found", self.found), ("to fix it", self.fix)):
             if text:
                 lines.append(f"  {label}: {text}")
         return "\n".join(lines)
@@ -64,6 +75,12 @@ class ResultError(HistoscribeError):
     """A result folder is in use, cannot be written, is incomplete or is damaged."""
 
 
+OUT_OF_MEMORY = (
+    "this machine has not enough free memory for this; close other programs, take a smaller section, "
+    "or set HISTOSCRIBE_MAX_INPUT_GB lower to be refused before the work"
+)
+
+
 def listing(names: Iterable[object], limit: int = 8) -> str:
     """Join names for a message, shortened with a count after `limit` of them."""
     items = [str(name) for name in names]
@@ -74,5 +91,5 @@ def listing(names: Iterable[object], limit: int = 8) -> str:
 def nearest(name: str, names: Iterable[str]) -> str:
     """Say which of `names` are meant by a misspelt `name`, or list them."""
     known = sorted(names)
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    close = get_close_matches(name[:100], known, n=3, cutoff=0.5)  # longer ones take minutes, and are near to nothing
     return f"did you mean {listing(close)}?" if close else f"choose one of: {listing(known, 40)}"

@@ -25,6 +25,19 @@ class Registry(Generic[T]):
         Entry-point group under which other packages add theirs: "histoscribe.domains".
     builtin
         Name to "module:attribute".
+
+    Examples
+    --------
+    >>> from histoscribe.registry import Registry
+    >>> built_in = {"niche": "histoscribe.domains.niche:niche"}
+    >>> methods = Registry("domain method", group="my_lab.domains", builtin=built_in)
+    >>> methods.get("niche").__name__
+    'niche'
+    >>> methods.get("nische")
+    Traceback (most recent call last):
+        ...
+    histoscribe.errors.ConfigError: there is no domain method called 'nische'
+      to fix it: did you mean niche?
     """
 
     def __init__(self, kind: str, *, group: str, builtin: dict[str, str]) -> None:
@@ -34,7 +47,7 @@ class Registry(Generic[T]):
 
     @cached_property
     def _all(self) -> dict[str, str]:
-        # a package cannot replace a built-in name: results would differ between two machines without a word
+        # a package cannot replace a built-in name: results would silently differ between two machines
         return {point.name: point.value for point in entry_points(group=self.group)} | self._targets
 
     def names(self) -> list[str]:
@@ -45,6 +58,6 @@ class Registry(Generic[T]):
         """Import and return the entry called `name`; raises ConfigError where there is none."""
         targets = self._all
         if name not in targets:
-            raise ConfigError(f"there is no {self.kind} called {name!r}", mend=nearest(name, targets))
+            raise ConfigError(f"there is no {self.kind} called {name!r}", fix=nearest(name, targets))
         module, _, attribute = targets[name].partition(":")
         return cast("T", getattr(import_module(module), attribute))

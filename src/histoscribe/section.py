@@ -5,7 +5,7 @@ names of SpatialData's elements.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,17 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from histoscribe.errors import InputError, listing
+from histoscribe.graph.spacing import pitch_of
 from histoscribe.slide.image import ArraySource, SlideImage
+from histoscribe.slide.stored import StoredSource
 
 # the elements of a SpatialData object that histoscribe writes
 IMAGE, SPOTS, TISSUE, TABLE = "image", "spots", "tissue", "table"
+# column of obs: whether the measurement of a spot did not fail, see `expression.dead_spots`
+MEASURED = "hs_measured"
+PICTURE = "picture"  # platform of a picture alone, the one section that may have no spots
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -50,7 +54,7 @@ class Section:
     platform
         "visium", "visium_hd", "st", ...
     patient
-        Whose section it is; None where unknown. Sections of one patient are never split between training and test.
+        The patient it is from; None where unknown. Sections of one patient are never split between training and test.
     lattice
         The assay's grid, or None for spots placed anywhere.
 
@@ -58,6 +62,22 @@ class Section:
     ------
     InputError
         Where any of this does not hold, naming it.
+
+    Examples
+    --------
+    >>> import anndata
+    >>> import numpy as np
+    >>> from histoscribe import Lattice, Section
+    >>> spots = anndata.AnnData(np.array([[3, 0], [1, 2], [0, 5]]))
+    >>> spots.obsm["spatial"] = np.array([[10, 20], [210, 20], [410, 20]])
+    >>> visium = Lattice("hex", pitch_um=100.0, spot_diameter_um=55.0)
+    >>> section = Section.from_anndata(spots, name="A1", lattice=visium)
+    >>> section.mpp, section.has_counts
+    (0.5, True)
+    >>> section.xy_um
+    array([[  5.,  10.],
+           [105.,  10.],
+           [205.,  10.]])
     """
 
     name: str
@@ -69,7 +89,9 @@ class Section:
 
     def __post_init__(self) -> None:
         """Check everything at once and list all that is wrong."""
-        problems = [*_name_problems(self.name), *_spot_problems(self.spots)]
+        problems = _name_problems(self.name)
+        if self.spots.n_obs or self.platform != PICTURE:
+            problems = [*problems, *_spot_problems(self.spots)]
         if self.image is not None and not (self.image.mpp and np.isfinite(self.image.mpp) and self.image.mpp > 0):
             problems.append("the image has no microns per pixel; give `mpp`")
         if problems:
@@ -92,7 +114,7 @@ class Section:
         if self.image is not None and self.image.mpp is not None:
             return self.image.mpp
         if self.lattice is not None and self.spots.n_obs > 1:
-            return self.lattice.pitch_um / pitch_px(self.xy_px)
+            return self.lattice.pitch_um / pitch_of(self.xy_px)
         return 1.0
 
     @property
@@ -100,15 +122,46 @@ class Section:
         """Whether genes were measured on the spots."""
         return bool(self.spots.n_vars > 0 and self.spots.X is not None and self.spots.X.nnz > 0)
 
+    @property
+    def measured(self) -> NDArray[np.bool_]:
+        """Spots whose measurement did not fail, (n,); all of them where nobody looked.
+
+        Raises InputError where a column of that name, which may have been received, holds anything but true and false.
+        """
+        column = self.spots.obs.get(MEASURED)
+        if column is None:
+            return np.ones(self.spots.n_obs, bool)
+        if column.dtype != bool:
+            raise InputError(
+                "which spots were measured is not said in the way histoscribe does",
+                where=f"section {self.name!r}, obs[{MEASURED!r}]",
+                expected="true or false for every spot",
+                found=str(column.dtype),
+                fix="remove the column, or make the result anew",
+            )
+        found: NDArray[np.bool_] = column.to_numpy(bool)
+        return found
+
+    def of_spots(self, chosen: NDArray[np.bool_]) -> "Section":
+        """Return the section with some of its spots, (n,) bool; itself where all are chosen."""
+        return self if chosen.all() else replace(self, spots=self.spots[chosen].copy())
+
     def require_image(self) -> SlideImage:
         """Return the image, or say that this section has none; raises InputError."""
         if self.image is None:
             raise InputError(
                 "this section has no image",
                 where=f"section {self.name!r}",
-                mend="give the H&E image beside the spots, for example in the column `image` of a sample sheet",
+                fix="give the H&E image beside the spots, for example in the column `image` of a sample sheet",
             )
         return self.image
+
+    @classmethod
+    def of_picture(cls, image: SlideImage, *, name: str) -> "Section":
+        """Make a section of a picture alone, on which there are no spots."""
+        spots = AnnData(sparse.csr_matrix((0, 0), dtype=np.float32))
+        spots.obsm["spatial"] = np.empty((0, 2))
+        return cls(name=name, spots=spots, image=image, platform=PICTURE)
 
     @classmethod
     def from_anndata(
@@ -141,30 +194,30 @@ class Section:
     def to_spatialdata(self) -> Any:
         """Return the section as a SpatialData object: image pyramid, spots as circles, and the table, lazily.
 
-        Coordinates are level-0 pixels in the system "global" and microns in the system "um".
+        Coordinates are level-0 pixels in the system "global" and microns in the system "um". A picture alone has no
+        spots and no table.
         """
         from spatialdata import SpatialData
         from spatialdata.models import Image2DModel, ShapesModel, TableModel
         from spatialdata.transformations import Identity, Scale
 
         systems = {"global": Identity(), "um": Scale([self.mpp, self.mpp], axes=("x", "y"))}
-        diameter_um = self.lattice.spot_diameter_um if self.lattice else pitch_px(self.xy_px) * self.mpp / 2
-        table = self.spots.copy()
-        table.obs["region"] = pd.Categorical([SPOTS] * table.n_obs)
-        table.obs["spot"] = table.obs_names.to_numpy()
-        table.uns["histoscribe"] = self._header()
-        elements: dict[str, Any] = {
-            "shapes": {
-                SPOTS: ShapesModel.parse(
-                    self.xy_px,
-                    geometry=0,
-                    radius=diameter_um / self.mpp / 2,
-                    index=table.obs_names.to_numpy(),
-                    transformations=systems,
-                )
-            },
-            "tables": {TABLE: TableModel.parse(table, region=SPOTS, region_key="region", instance_key="spot")},
-        }
+        elements: dict[str, Any] = {}
+        if self.spots.n_obs:
+            diameter_um = self.lattice.spot_diameter_um if self.lattice else pitch_of(self.xy_px) * self.mpp / 2
+            table = self.spots.copy()
+            table.obs["region"] = pd.Categorical([SPOTS] * table.n_obs)
+            table.obs["spot"] = table.obs_names.to_numpy()
+            table.uns["histoscribe"] = self._header()
+            shapes = ShapesModel.parse(
+                self.xy_px,
+                geometry=0,
+                radius=diameter_um / self.mpp / 2,
+                index=table.obs_names.to_numpy(),
+                transformations=systems,
+            )
+            tables = TableModel.parse(table, region=SPOTS, region_key="region", instance_key="spot")
+            elements = {"shapes": {SPOTS: shapes}, "tables": {TABLE: tables}}
         if self.image is not None:
             steps = max(0, int(np.ceil(np.log2(max(self.image.shape) / 1024))))
             elements["images"] = {
@@ -211,7 +264,7 @@ class Section:
         header = table.uns["histoscribe"]
         image = None
         if IMAGE in sdata.images:
-            image = SlideImage(raster_source(sdata.images[IMAGE]), mpp=float(header["mpp"]), path=path)
+            image = SlideImage(raster_source(sdata.images[IMAGE], where=path), mpp=float(header["mpp"]), path=path)
         lattice = None
         if header["lattice"]:
             lattice = Lattice(header["lattice"], float(header["pitch_um"]), float(header["spot_diameter_um"]))
@@ -225,21 +278,13 @@ class Section:
         )
 
 
-def raster_source(element: Any) -> ArraySource:
+def raster_source(element: Any, *, where: Path | None = None) -> ArraySource:
     """Pixels of a SpatialData image, single-scale or multi-scale, channels first, uint8 (c, y, x)."""
     if hasattr(element, "children") and element.children:  # a DataTree, one child per scale
         levels = [next(iter(child.data_vars.values())).data for child in element.children.values()]
     else:
         levels = [element.data]
-    return ArraySource([level[:3] for level in levels], channel_first=True)
-
-
-def pitch_px(xy_px: NDArray[np.float64]) -> float:
-    """Median distance from a spot to its nearest neighbour, in the unit of `xy_px`, (n, 2)."""
-    if len(xy_px) < 2:
-        return 1.0
-    distance, _ = cKDTree(xy_px).query(xy_px, k=2)
-    return float(np.median(distance[:, 1]))
+    return StoredSource([level[:3] for level in levels], channel_first=True, where=where)
 
 
 def _name_problems(name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """What every registered domain method must do."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,15 +13,26 @@ from threadpoolctl import threadpool_limits
 from histoscribe.domains import DOMAINS
 from histoscribe.domains.metrics import adjusted_rand_index
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.graph.knn import knn_graph
 from histoscribe.graph.lattice import lattice_graph
 
 COLUMNS, ROWS = 12, 11
 N = COLUMNS * ROWS
 
 
-@pytest.fixture(params=DOMAINS.names(), scope="module")
+# what divides the features of the built-in methods, beside their own choice
+CHOSEN = [("niche", "leiden"), ("histology", "louvain"), ("histology", "mixture")]
+
+
+def method_name(method):
+    function = method.func if isinstance(method, partial) else method
+    return function.__name__
+
+
+@pytest.fixture(params=[*((name, None) for name in DOMAINS.names()), *CHOSEN], scope="module", ids=str)
 def method(request):
-    return DOMAINS.get(request.param)
+    name, clustering = request.param
+    return DOMAINS.get(name) if clustering is None else partial(DOMAINS.get(name), clustering=clustering)
 
 
 def case(seed=0):
@@ -39,11 +51,12 @@ def case(seed=0):
     }
 
 
-READ_COUNTS = ("efnst", "niche", "niche-leiden")
+READ_COUNTS = ("efnst", "niche")
+COUNTING = [("efnst", None), ("niche", None), ("niche", "leiden")]
 
 
 def counts_case(seed=0, genes=40):
-    """The same bands told by counts: in each, a third of the genes is three times as high."""
+    """The same bands shown by counts: in each, a third of the genes is three times as high."""
     given, rng = case(seed), np.random.default_rng(seed)
     row = np.mgrid[:ROWS, :COLUMNS][0].ravel()
     level = np.ones((3, genes))
@@ -62,14 +75,34 @@ def with_counts(counts):
     return {"blocks": {"counts": sparse.csr_matrix(counts)}}
 
 
-@pytest.fixture(params=READ_COUNTS, scope="module")
+@pytest.fixture(params=COUNTING, scope="module", ids=str)
 def counting(request):
-    return DOMAINS.get(request.param)
+    name, clustering = request.param
+    return DOMAINS.get(name) if clustering is None else partial(DOMAINS.get(name), clustering=clustering)
 
 
 def call(method, **changes):
     arguments = case() | changes
     return method(arguments.pop("blocks"), **arguments)
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 7, 12, 30])
+@pytest.mark.parametrize("n_domains", [None, 2])
+def test_a_handful_of_spots_gives_domains(method, n, n_domains):
+    """As few as three spots, which may all be neighbours of each other, end in no traceback."""
+    rng = np.random.default_rng(n)
+    xy_um = 100.0 * np.column_stack([np.arange(n) % 5, np.arange(n) // 5])
+    blocks = {
+        "counts": sparse.csr_matrix(rng.poisson(5.0, (n, 30)).astype(np.float32)),
+        "image": rng.normal(size=(n, 9)),
+    }
+    if method_name(method) not in READ_COUNTS:
+        del blocks["counts"]
+    found = method(blocks, graph=knn_graph(xy_um, k=6), xy_um=xy_um, n_domains=n_domains, seed=0)
+    assert len(found.labels) == n
+    if n_domains is not None:
+        assert len(np.unique(found.labels)) == n_domains
+    assert np.isfinite(found.confidence).all()
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +259,7 @@ def shuffled(arguments, order):
     return {"blocks": blocks, "graph": arguments["graph"][order][:, order], "xy_um": arguments["xy_um"][order]}
 
 
-def test_the_row_that_is_told_of_a_bad_value_is_the_callers(method):
+def test_the_message_on_a_bad_value_names_the_callers_row(method):
     changes = shuffled(case(), np.random.default_rng(5).permutation(N))
     changes["blocks"]["image"][17, 3] = np.nan
     with pytest.raises(InputError) as refused:
@@ -234,7 +267,7 @@ def test_the_row_that_is_told_of_a_bad_value_is_the_callers(method):
     assert refused.value.found == "first in row 17"
 
 
-def test_the_row_that_is_told_of_a_bad_count_is_the_callers(counting):
+def test_the_message_on_a_bad_count_names_the_callers_row(counting):
     changes = shuffled(counts_case(), np.random.default_rng(5).permutation(N))
     counts = changes["blocks"]["counts"].toarray()
     counts[17, 3] = -1.0
@@ -288,6 +321,27 @@ def test_one_gene_is_enough(counting):
         (np.full((N, 5), -1.0), "negative"),
     ],
 )
-def test_counts_that_tell_nothing_are_refused(counting, counts, words):
+def test_uninformative_counts_are_refused(counting, counts, words):
     with pytest.raises(InputError, match=words):
         call_counts(counting, **with_counts(counts))
+
+
+def test_the_latent_features_stand_in_the_order_of_the_spots(method):
+    given = counts_case() if method in [DOMAINS.get(name) for name in READ_COUNTS] else case()
+    found = method(**given)
+    if found.latent is None:
+        return
+    assert found.latent.dtype == np.float32
+    assert found.latent.shape[0] == N
+    assert np.isfinite(found.latent).all()
+    order = np.random.default_rng(1).permutation(N)
+    blocks = {name: block[order] for name, block in given["blocks"].items()}
+    turned = method(
+        **given | {"blocks": blocks, "xy_um": given["xy_um"][order], "graph": given["graph"][order][:, order]}
+    )
+    assert np.array_equal(turned.latent, found.latent[order])
+
+
+def test_methods_that_divide_a_latent_give_it():
+    for name in READ_COUNTS:
+        assert DOMAINS.get(name)(**counts_case()).latent is not None

@@ -14,8 +14,8 @@ SMALL = {
     "knn": {"k": [3, 6]},
     "mlp": {"hidden": 16, "epochs": 6},
     "multiscale": {"epochs": 2},
-    "multiscale_pixels": {"epochs": 1, "tile_px": 30, "width": 4},
-    "finetune": {"backbone": "test_resnet", "epochs": 1, "tile_px": 32},
+    "multiscale_pixels": {"epochs": 1, "tile_px": 30, "width": 4, "device": "cpu"},
+    "finetune": {"backbone": "test_resnet", "pretrained": False, "epochs": 1, "tile_px": 32, "device": "cpu"},
     "stack": {"heads": ["ridge", "knn"], "options": {"knn": {"k": [3, 6]}}},
 }
 N, TILE_PX = 48, 32

@@ -23,7 +23,7 @@ def rgb():
 @pytest.fixture(params=SEGMENTERS.names(), scope="module")
 def segmenter(request, rgb):
     built = SEGMENTERS.get(request.param)
-    if not getattr(built, "takes_model", False):
+    if "model" not in getattr(built, "takes", ()):
         return built().prepare([rgb])
     if request.param not in SMALL_MODELS:
         pytest.skip("its weights are fetched, and there is no small model of its kind")

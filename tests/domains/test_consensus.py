@@ -23,11 +23,11 @@ def test_a_consensus_finds_the_domains(found, field):
     assert np.array_equal(np.unique(found.labels), [1, 2, 3, 4])
 
 
-def test_its_evidence_tells_each_division_and_each_domain(found):
-    told = found.evidence
-    assert len(told["consensus"]["divisions"]) == len(told["consensus"]["agreement"]) >= 7
-    assert list(told["reproducibility"]) == ["1", "2", "3", "4"]
-    assert all(0 <= value <= 1 for value in told["reproducibility"].values())
+def test_its_evidence_lists_each_division_and_each_domain(found):
+    evidence = found.evidence
+    assert len(evidence["consensus"]["divisions"]) == len(evidence["consensus"]["agreement"]) >= 7
+    assert list(evidence["reproducibility"]) == ["1", "2", "3", "4"]
+    assert all(0 <= value <= 1 for value in evidence["reproducibility"].values())
     assert 0 <= found.confidence.min() <= found.confidence.max() <= 1
 
 

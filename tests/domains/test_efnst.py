@@ -10,9 +10,10 @@ from sklearn.metrics import adjusted_rand_score
 from histoscribe.domains.efnst import efnst
 from histoscribe.domains.efnst_settings import EfnstSettings
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.numerics.device import device_in_use
 
-SHORT = EfnstSettings(pre_epochs=30, epochs=10)
-TINY = EfnstSettings(pre_epochs=3, epochs=2)
+SHORT = EfnstSettings(pre_epochs=30, epochs=10, device="cpu")
+TINY = EfnstSettings(pre_epochs=3, epochs=2, device="cpu")
 
 
 def counts_of(field, *, n_genes=120, seed=0):
@@ -55,6 +56,14 @@ def test_refining_the_clusters_changes_the_embedding_and_is_recorded(found):
 def test_evidence_holds_the_settings_under_the_papers_names(found):
     assert found.evidence["settings"]["pre_epochs"] == SHORT.pre_epochs
     assert json.loads(json.dumps(found.evidence, allow_nan=False)) == found.evidence
+
+
+def test_the_device_in_use_is_recorded_beside_the_one_that_was_asked_for(field):
+    assert EfnstSettings().device == "auto"
+    settings = EfnstSettings(pre_epochs=1, epochs=0)
+    evidence = efnst({"image": field.image}, **field.places, n_domains=2, seed=0, settings=settings).evidence
+    assert evidence["settings"]["device"] == "auto"
+    assert evidence["device"] == device_in_use("auto", where="efnst")
 
 
 def test_another_seed_trains_another_network(field, counts, found):

@@ -85,7 +85,7 @@ def test_with_a_graph_components_are_ordered_by_coherence(field):
     assert found[-1] < 0.3
 
 
-def test_coherent_components_tell_domains_apart_better_than_principal_ones(field):
+def test_coherent_components_separate_domains_better_than_principal_ones(field):
     def separation(X):  # share of variance between domains, first three components
         between = sum((field.truth == k).mean() * X[field.truth == k].mean(axis=0) ** 2 for k in range(4))
         return (between / X.var(axis=0))[:3].mean()

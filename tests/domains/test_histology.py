@@ -33,7 +33,7 @@ def test_two_seeds_find_nearly_the_same(field, found):
 def test_spots_of_low_confidence_are_wrong_more_often(hard_field):
     result = histology(hard_field.blocks, **hard_field.places, n_domains=4, seed=0)
     right = matched(result.labels - 1, hard_field.truth, 4) == hard_field.truth
-    assert 20 < (~right).sum() < 300  # hard enough to tell
+    assert 20 < (~right).sum() < 300  # hard enough to show a difference
     assert roc_auc_score(right, result.confidence) > 0.7
     sure = result.confidence > 0.85
     assert right[sure].mean() > right[~sure].mean() + 0.15

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from histoscribe.domains.coherence import autocorrelation
 from histoscribe.domains.markers import describe_features, domain_neighbours, marker_genes
 from histoscribe.errors import InputError
 
@@ -42,18 +41,7 @@ def test_genes_that_do_not_fit_the_counts_are_refused():
         marker_genes(COUNTS, LABELS, genes=["a", "b"], graph=PATH)
 
 
-def test_morans_i_counted_by_hand():
-    # on the path, mean 0: neighbours' means are 1, 1, 0, 0, -1, -1, so the sum of products is 4 over a variance of 6
-    values = np.array([1.0, 1, 1, -1, -1, -1])[:, None]
-    assert autocorrelation(values, PATH) == pytest.approx([4 / 6])
-
-
-def test_morans_i_is_the_same_for_sparse_and_shifted_values():
-    values = np.random.default_rng(0).poisson(2.0, (6, 4)).astype(float)
-    assert autocorrelation(sparse.csr_matrix(values), PATH) == pytest.approx(autocorrelation(values + 5, PATH))
-
-
-def test_the_look_of_a_domain_is_told_against_the_rest():
+def test_the_look_of_a_domain_is_compared_with_the_rest():
     table = describe_features({"size (um)": np.array([1.0, 3, 1, 3, 9, 11]), "flat": np.ones(6)}, LABELS)
     assert set(table["feature"]) == {"size (um)"}
     second = table[table["domain"] == 2].iloc[0]

@@ -76,7 +76,7 @@ def test_splitting_halves_the_widest_domain():
     assert split_to(np.array([0, 0, 1, 1]), X, 3).tolist() in ([0, 0, 1, 2], [0, 0, 2, 1])
 
 
-def test_starts_by_chance_find_clouds_too_and_repeat_with_their_seed():
+def test_random_starts_find_clouds_too_and_repeat_with_their_seed():
     X, known = long_clouds()
     one, again = (MixtureCut(X, shrinkage=0.0, seed=3).exactly(3)[0] for _ in range(2))
     assert np.array_equal(one, again)

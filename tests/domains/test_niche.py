@@ -5,7 +5,6 @@ from scipy import sparse
 from histoscribe.domains import niche as room
 from histoscribe.domains.metrics import adjusted_rand_index
 from histoscribe.domains.niche import niche
-from histoscribe.errors import ConfigError
 from histoscribe.graph.lattice import lattice_graph
 
 
@@ -56,20 +55,24 @@ def test_a_few_odd_spots_do_not_use_up_a_domain(field):
 
 
 @pytest.mark.parametrize("k", [2, 4, 7])
-def test_leiden_gives_as_many_domains_as_asked_for(field, k):
-    labels = niche({"counts": sequenced(field)}, **field.places, n_domains=k, seed=0, clustering="leiden").labels
-    assert np.array_equal(np.unique(labels), np.arange(1, k + 1))
+@pytest.mark.parametrize("clustering", ["leiden", "louvain"])
+def test_communities_give_as_many_domains_as_asked_for(field, k, clustering):
+    found = niche({"counts": sequenced(field)}, **field.places, n_domains=k, seed=0, clustering=clustering)
+    assert np.array_equal(np.unique(found.labels), np.arange(1, k + 1))
 
 
-def test_leiden_finds_the_domains_too(field):
-    found = niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=0, clustering="leiden")
+@pytest.mark.parametrize("edge_weight", ["gaussian", "cosine"])
+def test_communities_find_the_domains_too(field, edge_weight):
+    options = {"clustering": "leiden", "edge_weight": edge_weight}
+    found = niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=0, **options)
     assert adjusted_rand_index(found.labels, field.truth) > 0.7
-    assert found.evidence["method"] == "niche-leiden"
+    assert found.evidence.items() >= options.items()
 
 
-def test_another_clustering_is_refused(field):
-    with pytest.raises(ConfigError, match="no such clustering"):
-        niche({"counts": sequenced(field)}, **field.places, n_domains=4, seed=0, clustering="louvain")
+def test_every_view_has_as_many_components_as_asked_for(field):
+    blocks = {"counts": sequenced(field), "image": field.image}
+    found = niche(blocks, **field.places, n_domains=4, seed=0, components=6).evidence["blocks"]
+    assert found["counts"]["components"] == found["image"]["components"] == 6
 
 
 def test_scaling_all_counts_of_a_spot_changes_no_gene_component(field):
@@ -98,8 +101,8 @@ def test_a_chosen_number_comes_with_the_numbers_that_hold_as_well(field):
 @pytest.fixture
 def small_limit(monkeypatch):
     """Sections of more than 400 spots count as large."""
-    monkeypatch.setattr(room, "LARGE", 400)
-    monkeypatch.setattr(room, "make_cells", lambda xy_um: _make_cells(xy_um, n_cells=400))
+    monkeypatch.setattr(room, "is_large", lambda xy_um: len(xy_um) > 400)
+    monkeypatch.setattr(room, "make_cells", lambda xy_um: _make_cells(xy_um, n_cells=300))  # cells of 3 x 3 bins
 
 
 def _make_cells(xy_um, n_cells):

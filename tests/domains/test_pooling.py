@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from histoscribe.domains.pooling import averaged, make_cells, summed
+from histoscribe.domains.pooling import averaged, is_large, make_cells, summed
 from histoscribe.graph.checks import sorted_by_place
 
 
@@ -49,3 +49,24 @@ def test_a_plane_is_interpolated_exactly_inside():
     cells = make_cells(xy, n_cells=100)
     inside = ((xy > 6) & (xy < 33)).all(axis=1)
     assert (cells.between @ cells.xy_um)[inside] == pytest.approx(xy[inside])
+
+
+def lattice(side, pitch):
+    row, column = (axis.ravel() for axis in np.mgrid[:side, :side])
+    return np.column_stack([column, row]) * pitch + 3.7
+
+
+def test_whether_spots_are_pooled_is_decided_by_how_near_they_lie_not_by_their_number_alone():
+    assert not is_large(lattice(230, 100.0))  # 52,900 spots of Visium's pitch
+    assert is_large(lattice(230, 8.0))
+    assert not is_large(lattice(220, 8.0))
+
+
+@pytest.mark.parametrize("n_cells", [100, 399, 401, 900, 1599])
+def test_on_a_lattice_all_cells_hold_as_many_bins(n_cells):
+    cells = make_cells(lattice(40, 8.0), n_cells=n_cells)
+    size = np.bincount(cells.cell)
+    inner = size[(cells.xy_um > 40).all(axis=1) & (cells.xy_um < 270).all(axis=1)]
+    assert len(size) <= n_cells
+    assert (inner == inner[0]).all()
+    assert inner[0] == np.ceil(np.sqrt(1600 / n_cells)) ** 2

@@ -26,7 +26,7 @@ def test_of_equally_stable_numbers_the_largest_is_chosen():
     assert choice(4, 6)["chosen"] == 6
 
 
-def test_every_level_of_a_hierarchy_is_told():
+def test_every_level_of_a_hierarchy_is_reported():
     assert choice(3, 6)["levels"] == [3, 6]
 
 

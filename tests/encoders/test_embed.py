@@ -24,7 +24,7 @@ SMALL = EmbedSettings(chunk_tiles=32)
 
 
 class MeanEncoder:
-    """Mean and spread of each colour; counts its tiles, and fails when told to."""
+    """Mean and spread of each colour; counts its tiles, and fails on demand."""
 
     def __init__(self, card=CARD, choice=None, *, fail_after=10**9):
         self.card, self.choice, self.fail_after, self.seen = card, choice or Choice(), fail_after, 0
@@ -81,20 +81,20 @@ def test_no_setting_changes_the_result(slide, tmp_path_factory, chunk, ahead, bl
     np.testing.assert_array_equal(features, directly(slide, xy_px))
 
 
-def test_progress_is_told_after_each_chunk(slide, xy_px, tmp_path):
-    told = []
-    run(slide, xy_px, tmp_path / "e", progress=lambda done, total: told.append((done, total)))
-    assert told == [(32, 150), (64, 150), (96, 150), (128, 150), (150, 150)]
+def test_progress_is_reported_after_each_chunk(slide, xy_px, tmp_path):
+    calls = []
+    run(slide, xy_px, tmp_path / "e", progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(32, 150), (64, 150), (96, 150), (128, 150), (150, 150)]
 
 
 def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(slide, xy_px, tmp_path):
     whole = run(slide, xy_px, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run(slide, xy_px, tmp_path / "broken", MeanEncoder(fail_after=70))
-    encoder, told = MeanEncoder(), []
-    resumed = run(slide, xy_px, tmp_path / "broken", encoder, progress=lambda done, total: told.append(done))
+    encoder, calls = MeanEncoder(), []
+    resumed = run(slide, xy_px, tmp_path / "broken", encoder, progress=lambda done, total: calls.append(done))
     assert encoder.seen == 150 - 64
-    assert told[0] == 64
+    assert calls[0] == 64
     assert resumed.tobytes() == whole.tobytes()
     assert stored(tmp_path / "broken") == stored(tmp_path / "whole")
 
@@ -281,11 +281,11 @@ from histoscribe.slide.image import ArraySource, SlideImage
 pixels = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
 slide = SlideImage(ArraySource([pixels]), mpp=1.0)
 xy_px = np.random.default_rng(1).uniform(0, 400, (200, 2))
-def tell(done, total):
+def report(done, total):
     print(done, flush=True)
     time.sleep(0.05)
 embed(slide, xy_px, build_encoder(load_card("morphology")), tile_um=60.0, folder=Path(sys.argv[1]),
-      settings=EmbedSettings(chunk_tiles=16), progress=tell)
+      settings=EmbedSettings(chunk_tiles=16), progress=report)
 """
 
 

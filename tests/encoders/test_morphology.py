@@ -1,4 +1,4 @@
-"""The measures tell nuclei, textures and fibres apart, whatever the strength of the stain."""
+"""The measures distinguish nuclei, textures and fibres, whatever the strength of the stain."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def encode(tiles):
 
 
 def accuracy(one, other, n=40):
-    """Cross-validated share of tiles that a linear rule tells apart."""
+    """Cross-validated share of tiles that a linear rule classifies correctly."""
     tiles = [tissue(k, **one) for k in range(n)] + [tissue(1000 + k, **other) for k in range(n)]
     rule = make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5))
     return cross_val_score(rule, encode(tiles), np.repeat([0, 1], n), cv=4).mean()
@@ -53,11 +53,11 @@ def accuracy(one, other, n=40):
     ],
     ids=["small nuclei", "large nuclei", "clustering", "fibres", "density"],
 )
-def test_tissues_of_one_colour_are_told_apart(one, other):
+def test_tissues_of_one_colour_are_distinguished(one, other):
     assert accuracy(one, other) >= 0.95
 
 
-def test_nuclear_size_is_told_apart_under_stains_of_any_strength():
+def test_nuclear_size_is_distinguished_under_stains_of_any_strength():
     n = 60
     gain = np.random.default_rng(0).uniform(0.7, 1.4, 2 * n)
     tiles = [tissue(k, radius=3.0 if k < n else 4.5, gain=gain[k]) for k in range(2 * n)]

@@ -208,7 +208,7 @@ def test_unknown_and_missing_tensor_roles_are_named(write_card, onnx_weights):
 
 
 def test_onnx_and_morphology_refuse_a_device_that_they_cannot_use(write_card, onnx_weights):
-    refused(ConfigError, "processor", write_card(TENSORS, backend="onnx", file=onnx_weights), device="cuda")
+    refused(ConfigError, "no device 'cuda'", write_card(TENSORS, backend="onnx", file=onnx_weights), device="cuda")
     with pytest.raises(ConfigError, match="processor"):
         build_encoder(load_card("morphology"), device="cuda")
 

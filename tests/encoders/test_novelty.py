@@ -62,7 +62,7 @@ def test_a_slide_like_the_training_raises_no_warning(fitted):
     assert novelty_warnings(findings, fitted.distance(embedding(10))) == []
 
 
-def test_many_unlike_spots_are_told_in_a_sentence(fitted):
+def test_many_unlike_spots_are_reported_in_a_sentence(fitted):
     findings = fitted.findings(look_of(tiles(seed=9), mpp=0.5))
     assert "look unlike any training spot" in novelty_warnings(findings, np.full(10, 2.0))[0]
 

@@ -13,7 +13,7 @@ PLAIN, LAST, HALF = Choice("float32", False, 4), Choice("float32", True, 4), Cho
 
 
 class Timed:
-    """Encoder that takes as long as it is told, and gives what it is told."""
+    """Encoder that takes the given time, and returns the given features."""
 
     def __init__(self, choice, seconds, features):
         self.choice, self.seconds, self.features = choice, seconds, features

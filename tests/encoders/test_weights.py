@@ -83,7 +83,7 @@ def test_a_hub_that_does_not_answer_is_reported_likewise(monkeypatch):
         find_weights(load_card("efficientnet_b0"))
 
 
-def hub_answers(monkeypatch, error_class, status):
+def hub_raises(monkeypatch, error_class, status):
     import huggingface_hub
 
     def download(*arguments, **options):
@@ -93,10 +93,10 @@ def hub_answers(monkeypatch, error_class, status):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
 
 
-def test_gated_weights_tell_where_to_agree_to_the_terms(monkeypatch):
+def test_gated_weights_say_where_to_agree_to_the_terms(monkeypatch):
     from huggingface_hub.errors import GatedRepoError
 
-    hub_answers(monkeypatch, GatedRepoError, 403)
+    hub_raises(monkeypatch, GatedRepoError, 403)
     with pytest.raises(WeightsError) as caught:
         find_weights(load_card("uni"))
     for part in ("agreed to their terms", "https://huggingface.co/MahmoodLab/UNI", "hf auth login", "CC-BY-NC-ND-4.0"):
@@ -106,7 +106,7 @@ def test_gated_weights_tell_where_to_agree_to_the_terms(monkeypatch):
 def test_a_repository_with_pickles_only_is_refused(monkeypatch):
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    hub_answers(monkeypatch, RemoteEntryNotFoundError, 404)
+    hub_raises(monkeypatch, RemoteEntryNotFoundError, 404)
     with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
         find_weights(load_card("gigapath"))
 
@@ -114,7 +114,7 @@ def test_a_repository_with_pickles_only_is_refused(monkeypatch):
 def test_a_revision_that_is_not_there_is_reported(monkeypatch):
     from huggingface_hub.errors import RevisionNotFoundError
 
-    hub_answers(monkeypatch, RevisionNotFoundError, 404)
+    hub_raises(monkeypatch, RevisionNotFoundError, 404)
     with pytest.raises(WeightsError, match="the hub says no"):
         find_weights(load_card("resnet50"))
 
@@ -137,7 +137,7 @@ def test_the_hubs_cache_is_used_without_the_network(own_cache, tiny_weights, mon
     assert find_weights(load_card("resnet50"))[1] == sha256_file(tiny_weights)
 
 
-def test_availability_of_every_card_is_told_without_the_network(monkeypatch):
+def test_availability_of_every_card_is_known_without_the_network(monkeypatch):
     import socket
 
     monkeypatch.setattr(socket, "socket", lambda *arguments, **options: pytest.fail("the network was used"))

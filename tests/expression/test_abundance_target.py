@@ -70,7 +70,7 @@ def test_the_record_is_json_and_gives_the_target_back(sections):
 def test_an_unknown_target_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="no target called 'gene'") as caught:
         make_target("gene")
-    assert "genes" in caught.value.mend
+    assert "genes" in caught.value.fix
 
 
 def test_a_record_of_something_else_is_refused():

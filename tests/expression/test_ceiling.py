@@ -18,7 +18,7 @@ def test_halves_add_up_to_the_counts(measured_of):
     assert abs(first.sum() / counts.sum() - 0.5) < 0.02
 
 
-def test_it_foretells_what_the_truth_itself_would_score():
+def test_it_predicts_the_score_of_the_truth_itself():
     rng = np.random.default_rng(0)
     rate = np.exp(rng.normal(0, [0.02, 0.2, 0.5, 1.0], (1500, 4))) * [20, 20, 20, 5]  # molecules of 10,000
     counts = sparse.csr_matrix(rng.poisson(rate).astype(float))

@@ -28,7 +28,7 @@ def test_what_is_no_count_is_refused_with_the_section_and_a_reason(wrong, word):
     with pytest.raises(InputError, match=word) as caught:
         check_counts(sparse.csr_matrix(wrong), where="section 'S'")
     assert caught.value.where == "section 'S'"
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_logarithms_are_named_by_an_example():

@@ -1,4 +1,4 @@
-"""Genes as a target: chosen in training, applied anywhere, told as JSON."""
+"""Genes as a target: chosen in training, applied anywhere, written as JSON."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_names_that_are_not_measured_are_refused_with_the_nearest(sections):
     with pytest.raises(InputError, match="1 of 2 genes") as caught:
         GeneTarget(["G01", "g02"]).fit(sections)
     assert caught.value.expected == "g02"
-    assert "did you mean G02?" in caught.value.mend
+    assert "did you mean G02?" in caught.value.fix
 
 
 def test_the_held_out_section_has_no_say(sections, measured_of):
@@ -44,7 +44,7 @@ def test_the_held_out_section_has_no_say(sections, measured_of):
     assert target.fitted_on_ == ("S0", "S1")
 
 
-def test_constant_genes_of_a_list_are_dropped_and_told(measured_of):
+def test_constant_genes_of_a_list_are_dropped_and_reported(measured_of):
     section = measured_of(n_genes=3)
     counts = section.counts.toarray()
     counts[:, 1] = 2.0

@@ -6,8 +6,7 @@ from scipy import sparse
 
 from histoscribe.errors import InputError
 from histoscribe.expression.measured import Measured
-from histoscribe.expression.select import counts_of, mean_share, morans_i, shared_genes, spatial_variability
-from histoscribe.graph.lattice import lattice_graph
+from histoscribe.expression.select import counts_of, mean_share, shared_genes, spatial_variability
 
 
 def test_genes_are_shared_whatever_their_order(measured_of):
@@ -36,16 +35,6 @@ def test_every_section_counts_the_same_for_abundance():
     deep = Measured("deep", sparse.csr_matrix([[100.0, 0.0]]), ("A", "B"))
     shallow = Measured("shallow", sparse.csr_matrix([[0.0, 1.0]]), ("A", "B"))
     np.testing.assert_allclose(mean_share([deep, shallow], ["A", "B"]), [0.5, 0.5])
-
-
-def test_morans_i_is_minus_one_on_a_chessboard_and_near_one_on_a_slope():
-    row, column = np.divmod(np.arange(400), 20)
-    graph = lattice_graph(np.column_stack([column, row]) * 1.0, kind="square", pitch_um=1.0)
-    values = np.column_stack([(row + column) % 2, row, np.full(400, 3)]).astype(float)
-    i = morans_i(sparse.csr_matrix(values), graph)
-    assert i[0] == pytest.approx(-1.0)
-    assert i[1] > 0.9
-    assert i[2] == 0.0
 
 
 def test_variable_genes_are_those_that_follow_the_tissue(sections):

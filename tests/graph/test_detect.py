@@ -22,5 +22,5 @@ def test_points_anywhere_lie_on_no_lattice():
     assert detect_lattice(np.random.default_rng(0).random((400, 2))) is None
 
 
-def test_a_few_points_tell_nothing():
+def test_a_few_points_are_no_evidence():
     assert detect_lattice(SQUARE[:10]) is None

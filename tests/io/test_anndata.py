@@ -96,7 +96,7 @@ def test_without_any_counts_the_genes_are_left_out_and_said(h5ad, make):
     adata.X = np.log1p(adata.X)
     reading = read(h5ad(adata))
     assert reading.section.spots.shape == (90, 0)
-    assert any("nothing in brain.h5ad is raw counts" in note for note in reading.notes)
+    assert any("brain.h5ad holds no raw counts" in note for note in reading.notes)
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csc_matrix])

@@ -205,7 +205,7 @@ def zipped(change):
     return damage
 
 
-def turned(text):
+def transposed(text):
     """Genes in rows, spots in columns."""
     rows = [line.split("\t") for line in text.splitlines()]
     return "\n".join("\t".join(row) for row in zip(*rows, strict=True))
@@ -220,7 +220,7 @@ ST = {
     "selected neither 0 nor 1": (lambda s: edit(s.spots, cell(3, "selected", "2")), "selected"),
     "nothing selected": (lambda s: edit(s.spots, lambda t: t.assign(selected="0")), "no spot is selected"),
     "counts of another section": (zipped(lambda text: text.replace("x", "x9")), "other spots"),
-    "counts turned round": (zipped(turned), "turn it round"),
+    "counts transposed": (zipped(transposed), "transpose it"),
     "counts with a word": (zipped(lambda text: text.replace("\t2", "\ttwo", 1)), "'two'"),
     "counts with a gap": (zipped(lambda text: text.replace("\t2", "\t", 1)), "not all numbers"),
     "counts negative": (zipped(lambda text: text.replace("\t2", "\t-2", 1)), "negative"),
@@ -334,7 +334,7 @@ def test_h5ad_damaged(tmp_path, damage):
 @pytest.mark.parametrize(
     ("picture", "words"),
     [
-        (np.full((40, 40, 3), 7.0), "leave 0 to 1"),
+        (np.full((40, 40, 3), 7.0), "outside 0 to 1"),
         (np.zeros((40, 40, 2)), "wrong shape"),
         (np.full((40, 40, 3), np.nan), "no colours"),
     ],
@@ -397,7 +397,7 @@ def test_objects_of_other_programs_are_never_opened(tmp_path, name):
     assert name in str(caught.value)
 
 
-def test_a_matrix_alone_is_told_to_lack_coordinates(visium):
+def test_a_matrix_alone_is_refused_for_lack_of_coordinates(visium):
     with pytest.raises(InputError, match="10x matrix holds no coordinates"):
         detect(visium.matrix)
 

@@ -42,7 +42,7 @@ def test_microns_per_pixel_come_from_the_pitch_although_places_are_rounded(chall
     assert read(challenge, section="S_1").section.mpp == pytest.approx(4.0, rel=0.01)
 
 
-def test_the_slide_must_be_told(challenge):
+def test_the_slide_must_be_named(challenge):
     with pytest.raises(InputError, match="several slides") as caught:
         read(challenge)
     assert "S_1, S_2, S_7" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Frames of pictures: what a user states, and what size and spots tell."""
+"""Frames of pictures: what a user states, and what size and spots show."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_a_scale_that_is_none_is_refused(scale):
 
 
 @pytest.mark.parametrize(("size", "name"), [((2001, 1000), "fullres"), ((400, 200), "hires"), ((100, 50), "lowres")])
-def test_size_tells_the_frame(size, name):
+def test_the_size_gives_the_frame(size, name):
     assert find_frame(image(*size), SCALES, np.ones((3, 2)), full_size_px=(2000, 1000)).name == name
 
 

@@ -59,7 +59,7 @@ def test_spots_without_counts_are_left_out_and_counted(loose):
     assert "3 spots without counts were left out" in reading.notes
 
 
-def test_microns_per_pixel_must_be_told(loose):
+def test_microns_per_pixel_must_be_known(loose):
     with pytest.raises(InputError, match="how many microns") as caught:
         read(request(loose, mpp=None))
     assert "give mpp" in str(caught.value)

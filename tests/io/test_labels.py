@@ -22,6 +22,12 @@ def test_loupes_export(tmp_path):
     assert labels.to_dict() == {"A-1": "tumour"}
 
 
+@pytest.mark.parametrize("name", ["ID", "spot", "cell_id", ""])
+def test_the_first_column_holds_the_barcodes_where_none_is_called_so(tmp_path, name):
+    labels = read_labels(written(tmp_path, f"{name},label\nA-1,WM\nB-1,L1\n"))
+    assert labels.to_dict() == {"A-1": "WM", "B-1": "L1"}
+
+
 def test_a_column_of_an_h5ad(tmp_path):
     spots = AnnData(obs=pd.DataFrame({"layer": ["L1", None, "WM"], "depth": [1.0, 2.0, 3.0]}, index=["a", "b", "c"]))
     spots.write_h5ad(tmp_path / "labels.h5ad")
@@ -36,7 +42,7 @@ def test_unknown_spots_have_no_label(tmp_path):
 def test_the_column_can_be_named(tmp_path):
     path = written(tmp_path, "barcode\tfirst\tsecond\na\t1\t2\n", "labels.tsv")
     assert read_labels(path, column="second").to_dict() == {"a": "2"}
-    with pytest.raises(ConfigError, match="cannot be told"):
+    with pytest.raises(ConfigError, match="not clear which column"):
         read_labels(path)
     with pytest.raises(ConfigError, match="did you mean second"):
         read_labels(path, column="secnd")
@@ -45,12 +51,12 @@ def test_the_column_can_be_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("spot,label\na,1\n", "no column of barcodes"),
+        ("label\n1\n", "a single column"),
         ("barcode,label\na,1\na,2\n", "not unique"),
         ("barcode,label\na,\nb,NA\n", "not one spot has a label"),
     ],
 )
-def test_tables_that_tell_nothing_are_refused(tmp_path, text, words):
+def test_tables_without_labels_are_refused(tmp_path, text, words):
     with pytest.raises(InputError, match=words):
         read_labels(written(tmp_path, text))
 

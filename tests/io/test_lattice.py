@@ -41,7 +41,7 @@ def test_fitted_pitch_holds_for_any_pose_and_for_half_of_the_spots(kind, pitch, 
 
 
 @given(pitch=st.floats(15, 200), angle=st.floats(0, 1.0), kind=st.sampled_from(["hex", "square"]))
-def test_neighbours_tell_the_pitch_of_rounded_places(pitch, angle, kind):
+def test_neighbours_give_the_pitch_of_rounded_places(pitch, angle, kind):
     xy, _, _ = lattice(kind, pitch, angle)
     assert neighbour_pitch_px(np.rint(xy)) == pytest.approx(pitch, rel=0.02)
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from histoscribe.errors import InputError
-from histoscribe.io.matrix import count_fault, read_counts, read_counts_table, unique_genes
+from histoscribe.io.counts import count_fault, unique_genes
+from histoscribe.io.matrix import read_counts, read_counts_table
 
 any_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 
@@ -54,8 +55,8 @@ def test_quoted_names_hold_separators(tmp_path):
 
 @pytest.mark.parametrize(("value", "fault"), [(-1, "negative"), (0.5, "whole"), (np.inf, "finite"), (2, None)])
 def test_what_cannot_be_a_count(value, fault):
-    told = count_fault(np.array([1.0, value]))
-    assert told is None if fault is None else fault in told
+    found = count_fault(np.array([1.0, value]))
+    assert found is None if fault is None else fault in found
 
 
 def test_a_wide_table_of_180_spots_by_15000_genes_reads_in_two_seconds(tmp_path):

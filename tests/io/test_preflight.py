@@ -58,7 +58,7 @@ def lattice_points(kind, *, frame=(60, 50, 560, 460), pitch=PITCH):
     return xy, row, 2 * column + odd if kind == "hex" else column
 
 
-def reading_of(tissue, kind="hex", *, keep=None, told=True, arrays=True, counts=None, **options):
+def reading_of(tissue, kind="hex", *, keep=None, off_tissue=True, arrays=True, counts=None, **options):
     """A reading of a picture, with spots where its tissue is, or where `keep(xy)` says."""
     xy, row, column = lattice_points(kind, **options)
     mask = TissueMask(tissue, 1.0)
@@ -87,13 +87,13 @@ def reading_of(tissue, kind="hex", *, keep=None, told=True, arrays=True, counts=
         why="",
         files=(),
         mpp_by_source={"scalefactors spot diameter": 8.0},
-        off_tissue_xy_px=xy[~chosen] if told else np.empty((0, 2)),
+        off_tissue_xy_px=xy[~chosen] if off_tissue else np.empty((0, 2)),
     )
 
 
 @cache
-def blob_reading(kind, *, told=True, arrays=True):
-    return reading_of(off_centre_blob(), kind, told=told, arrays=arrays)
+def blob_reading(kind, *, off_tissue=True, arrays=True):
+    return reading_of(off_centre_blob(), kind, off_tissue=off_tissue, arrays=arrays)
 
 
 @cache
@@ -136,25 +136,25 @@ def test_a_section_that_fits_has_nothing_to_complain_about(good):
 
 
 @pytest.mark.parametrize("arrays", [True, False], ids=["array", "no array"])
-@pytest.mark.parametrize("told", [True, False], ids=["off tissue told", "not told"])
+@pytest.mark.parametrize("off_tissue", [True, False], ids=["off tissue listed", "not listed"])
 @pytest.mark.parametrize("kind", LATTICES)
 @pytest.mark.parametrize("name", DAMAGE)
-def test_each_swap_mirror_and_turn_is_named(name, kind, told, arrays):
-    checked = preflight(moved(blob_reading(kind, told=told, arrays=arrays), DAMAGE[name]), mask=blob_mask())
+def test_each_swap_mirror_and_turn_is_named(name, kind, off_tissue, arrays):
+    checked = preflight(moved(blob_reading(kind, off_tissue=off_tissue, arrays=arrays), DAMAGE[name]), mask=blob_mask())
     orientation = finding(checked, "orientation")
     assert orientation.level == "refused"
     assert f"{name}: " in orientation.message
-    assert orientation.mend
+    assert orientation.fix
 
 
-def test_following_the_mend_of_a_turn_mends_it(good):
+def test_following_the_fix_of_a_turn_fixes_it(good):
     broken = moved(good, DAMAGE["turned by 90 degrees clockwise"])
-    assert "use x = y and y = image height - x" in finding(preflight(broken), "orientation").mend
-    mended = moved(broken, lambda xy: np.c_[xy[:, 1], HEIGHT - xy[:, 0]])
-    assert not preflight(mended).refused
+    assert "use x = y and y = image height - x" in finding(preflight(broken), "orientation").fix
+    fixed = moved(broken, lambda xy: np.c_[xy[:, 1], HEIGHT - xy[:, 0]])
+    assert not preflight(fixed).refused
 
 
-def test_a_swap_is_told_with_both_shares(good):
+def test_a_swap_is_reported_with_both_shares(good):
     message = finding(preflight(moved(good, DAMAGE["x and y look swapped"])), "orientation").message
     assert message.startswith("x and y look swapped: ")
     assert "100 % after exchanging them" in message
@@ -246,7 +246,7 @@ def test_coordinates_joined_to_the_wrong_barcodes_are_refused(good):
     assert "do not follow the array" in lattice.message
 
 
-def test_two_lists_of_spots_that_overlap_are_told(good):
+def test_two_lists_of_spots_that_overlap_are_reported(good):
     checked = preflight(replace(good, off_tissue_xy_px=good.section.xy_px.copy()))
     assert finding(checked, "spots off tissue").level == "warning"
     assert not checked.refused
@@ -260,14 +260,14 @@ def test_a_misplaced_section_is_a_warning_with_its_shift(good):
     assert not checked.refused
 
 
-@pytest.mark.parametrize(("side", "told"), [(560, True), (560, False)])
-def test_a_symmetric_tissue_is_said_to_be_undecidable(side, told):
+@pytest.mark.parametrize(("side", "off_tissue"), [(560, True), (560, False)])
+def test_a_symmetric_tissue_is_said_to_be_undecidable(side, off_tissue):
     y, x = np.mgrid[:side, :side]
     disc = (x - side / 2 + 0.5) ** 2 + (y - side / 2 + 0.5) ** 2 < 180**2
-    reading = reading_of(disc, "square", told=told, frame=(30, 30, 500, 500))
+    reading = reading_of(disc, "square", off_tissue=off_tissue, frame=(30, 30, 500, 500))
     checked = preflight(reading)
     assert not checked.refused
-    assert "cannot tell" in finding(checked, "orientation").message
+    assert "does not determine" in finding(checked, "orientation").message
 
 
 def test_the_array_settles_what_a_symmetric_tissue_cannot():
@@ -276,7 +276,7 @@ def test_the_array_settles_what_a_symmetric_tissue_cannot():
     assert finding(preflight(reading), "orientation").level == "ok"
     swapped = finding(preflight(moved(reading, DAMAGE["x and y look swapped"])), "orientation")
     assert swapped.level == "refused"
-    assert "x and y look swapped: the array is seen in a mirror" in swapped.message
+    assert "x and y look swapped: the array is mirrored" in swapped.message
 
 
 def test_a_turned_slide_is_no_error():
@@ -299,12 +299,12 @@ def test_spots_chosen_by_the_user_do_not_raise_an_alarm():
     def chosen(xy):
         return np.hypot(xy[:, 0] - 160, xy[:, 1] - 200) < 70
 
-    assert refusals(preflight(reading_of(off_centre_blob(), "hex", keep=chosen, told=False))) == []
+    assert refusals(preflight(reading_of(off_centre_blob(), "hex", keep=chosen, off_tissue=False))) == []
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 100_000), kind=st.sampled_from(["hex", "square"]), told=st.booleans())
-def test_a_correctly_placed_section_is_never_refused(seed, kind, told):
+@given(seed=st.integers(0, 100_000), kind=st.sampled_from(["hex", "square"]), off_tissue=st.booleans())
+def test_a_correctly_placed_section_is_never_refused(seed, kind, off_tissue):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     hills = [
@@ -320,7 +320,7 @@ def test_a_correctly_placed_section_is_never_refused(seed, kind, told):
     mask = TissueMask(tissue, 1.0)
     on = mask.fraction(lattice_points(kind, frame=frame)[0], diameter_px=0.55 * PITCH) > 0.5
     assume(on.sum() >= 30)
-    reading = reading_of(tissue, kind, told=told, frame=frame)
+    reading = reading_of(tissue, kind, off_tissue=off_tissue, frame=frame)
     jitter = rng.uniform(-0.5, 0.5, 2) * PITCH  # registration is never exact
     assert refusals(preflight(moved(reading, lambda xy: xy + jitter), mask=mask)) == []
 
@@ -337,7 +337,7 @@ def with_counts(counts):
     return preflight(reading_of(off_centre_blob(), "square", counts=sparse.csr_matrix(counts(n))), mask=blob_mask())
 
 
-def test_missing_counts_are_told():
+def test_missing_counts_are_reported():
     assert finding(with_counts(lambda n: np.zeros((n, 0))), "counts").level == "warning"
 
 
@@ -345,7 +345,7 @@ def test_counts_that_are_all_zero_are_refused():
     assert "Every count" in refusals(with_counts(lambda n: np.zeros((n, 3))))[0]
 
 
-def test_normalised_counts_are_told():
+def test_normalised_counts_are_reported():
     counts = finding(with_counts(lambda n: np.random.default_rng(0).random((n, 3))), "counts")
     assert counts.level == "warning"
     assert "not whole numbers" in counts.message
@@ -367,7 +367,7 @@ def test_one_constant_gene_is_a_warning():
 
 
 @pytest.mark.parametrize(("n", "level"), [(3, "refused"), (20, "warning")])
-def test_too_few_spots_are_told(n, level):
+def test_too_few_spots_are_reported(n, level):
     reading = blob_reading("square")
     few = replace(reading, section=replace(reading.section, spots=reading.section.spots[:n].copy()))
     assert finding(preflight(few), "number of spots").level == level
@@ -390,12 +390,12 @@ def test_senseless_coordinates_are_refused_and_not_stumbled_over(kind, change):
 
 
 def test_a_single_spot_is_refused():
-    reading = blob_reading("square", told=False, arrays=False)
+    reading = blob_reading("square", off_tissue=False, arrays=False)
     one = replace(reading, section=replace(reading.section, spots=reading.section.spots[:1].copy()))
     assert "There are only 1 spots" in refusals(preflight(one, mask=blob_mask()))[0]
 
 
-def test_barcodes_of_several_sections_are_told(good):
+def test_barcodes_of_several_sections_are_reported(good):
     spots = good.section.spots.copy()
     spots.obs_names = ["".join("ACGT"[(k // 4**d) % 4] for d in range(12)) + f"-{k % 2 + 1}" for k in range(len(spots))]
     checked = preflight(replace(good, section=replace(good.section, spots=spots)))
@@ -416,21 +416,21 @@ def test_the_demos_broken_coordinates_are_refused_by_name(good, how, words):
         checked.raise_if_refused()
 
 
-def test_a_refusal_lists_every_reason_and_every_mend(good):
+def test_a_refusal_lists_every_reason_and_every_fix(good):
     broken = replace(moved(good, lambda xy: xy * 10), mpp_by_source={"tiff tags": 80.0})
     checked = preflight(broken)
     with pytest.raises(InputError) as caught:
         checked.raise_if_refused()
     assert all(message in str(caught.value) for message in refusals(checked))
     assert len(refusals(checked)) >= 3
-    assert "multiply the coordinates by 0.1" in caught.value.mend
+    assert "multiply the coordinates by 0.1" in caught.value.fix
 
 
 def test_findings_are_json(good):
-    told = json.loads(json.dumps(preflight(good).to_dict(), allow_nan=False))
-    assert told["refused"] is False
-    assert {"name", "level", "message", "evidence", "mend"} == set(told["findings"][0])
-    assert told["mpp_by_source"]["spot pitch"] == pytest.approx(8.0)
+    written = json.loads(json.dumps(preflight(good).to_dict(), allow_nan=False))
+    assert written["refused"] is False
+    assert {"name", "level", "message", "evidence", "fix"} == set(written["findings"][0])
+    assert written["mpp_by_source"]["spot pitch"] == pytest.approx(8.0)
 
 
 def test_many_bins_are_checked_quickly():

@@ -62,7 +62,7 @@ def test_loose_files_need_no_path(sheet, tmp_path):
     assert (request.path, request.spots) == (None, tmp_path / "spots.csv")
 
 
-def test_all_problems_are_told_at_once_with_their_lines(sheet):
+def test_all_problems_are_reported_at_once_with_their_lines(sheet):
     text = (
         "section,format,path,mpp,bin_um,scale\n"
         "A1,visum,a,,,\n"
@@ -128,3 +128,28 @@ def test_a_sheet_of_real_layouts_reads(sheet, make, tmp_path):
 def test_tables_of_cell_types_are_listed_by_section_relative_to_the_sheet(sheet, tmp_path):
     path = sheet("section,path,abundance\nA1,a,types/A1.tsv\nB1,b,\n")
     assert read_abundance_tables(path) == {"A1": tmp_path / "types" / "A1.tsv"}
+
+
+@pytest.mark.parametrize(("cell", "allowed"), [("", False), ("no", False), ("Yes", True)])
+def test_a_damaged_picture_is_allowed_by_a_cell(tmp_path, cell, allowed):
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"section,path,allow_damaged\nA1,a,{cell}\n")
+    assert read_samplesheet(sheet)[0].allow_damaged is allowed
+
+
+def test_a_cell_that_is_neither_yes_nor_no_is_refused(tmp_path):
+    (tmp_path / "sheet.csv").write_text("section,path,allow_damaged\nA1,a,maybe\n")
+    with pytest.raises(InputError, match="allow_damaged 'maybe' is neither yes nor no"):
+        read_samplesheet(tmp_path / "sheet.csv")
+
+
+@pytest.mark.parametrize("names", [("P1", "p1"), ("1", "01"), ("P-07", "p_7"), ("Ann B", "ann  b")])
+def test_patients_that_differ_only_in_spelling_are_refused(sheet, names):
+    with pytest.raises(InputError, match="differ only in spelling"):
+        read_samplesheet(sheet(f"section,patient,path\nA,{names[0]},a\nB,{names[1]},b\n"))
+
+
+@pytest.mark.parametrize("names", [("P1", "P10"), ("P1", "P11"), ("1.1", "11"), ("A", "B"), ("P1", "P1")])
+def test_patients_that_differ_are_two(sheet, names):
+    path = sheet(f"section,patient,path\nA,{names[0]},a\nB,{names[1]},b\n")
+    assert [one.patient for one in read_samplesheet(path)] == list(names)

@@ -68,6 +68,27 @@ def test_a_full_resolution_image_in_the_run_folder_or_in_outs_is_preferred(visiu
     assert reading.section.mpp == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize("others", [True, False])
+def test_a_picture_of_any_name_beside_the_positions_is_found(visium, make, others):
+    if not others:
+        for name in ("hires", "lowres"):
+            (visium.spatial / f"tissue_{name}_image.png").unlink()
+    made = make.picture(visium.spatial / "oi.png")
+    reading = read(visium.path)
+    assert reading.section.image.path == made
+    assert reading.image_scale == 1.0
+    assert any("oi.png, full resolution" in note for note in reading.notes)
+
+
+def test_a_picture_beside_the_positions_that_does_not_hold_the_spots_is_none_of_theirs(visium, make):
+    for name in ("hires", "lowres"):
+        (visium.spatial / f"tissue_{name}_image.png").unlink()
+    make.picture(visium.spatial / "oi.png", 0.5)
+    reading = read(visium.path)
+    assert reading.section.image is None
+    assert any("oi.png" in note and "spots lie outside" in note for note in reading.notes)
+
+
 def test_a_picture_of_another_size_beside_the_run_is_not_taken_for_the_full_resolution(visium, make):
     make.picture(visium.path / "poster.jpg", 1.0, (300, 300))
     reading = read(visium.path)
@@ -89,7 +110,7 @@ def test_the_frame_of_a_given_image_is_found_by_its_size(visium, make, tmp_path,
     assert reading.image_scale == factor
 
 
-def test_the_frame_of_a_given_image_is_found_by_the_spots_where_no_other_picture_tells(visium, make, tmp_path):
+def test_the_frame_of_a_given_image_is_found_by_the_spots_where_no_other_picture_gives_it(visium, make, tmp_path):
     for name in ("hires", "lowres"):
         (visium.spatial / f"tissue_{name}_image.png").unlink()
     reading = read(visium.path, image=make.picture(tmp_path / "mine.png", 0.5))

@@ -8,8 +8,8 @@ from anndata import AnnData
 
 from histoscribe.maps.cells import read_cell_features, write_cell_features
 from histoscribe.phantom import make_phantom
-from histoscribe.run.map_settings import MapSettings
-from histoscribe.run.map_stages import map_problem
+from histoscribe.run.maps.settings import MapSettings
+from histoscribe.run.maps.stages import map_problem
 from histoscribe.section import Lattice, Section
 from histoscribe.slide.image import ArraySource, SlideImage
 from histoscribe.slide.tissue import tissue_mask

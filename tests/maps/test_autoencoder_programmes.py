@@ -3,7 +3,7 @@ import pytest
 from scipy import sparse
 
 from histoscribe.errors import InputError
-from histoscribe.maps.autoencoder_programmes import answers, find_programmes
+from histoscribe.maps.autoencoder_programmes import find_programmes, fit_loadings
 
 
 @pytest.fixture
@@ -35,20 +35,20 @@ def test_a_constant_gene_teaches_nothing(counts):
     assert list(found.genes) == [0, 1, 2, 3, 4]
 
 
-def test_answers_find_the_loadings_that_made_the_counts(counts):
+def test_the_fit_finds_the_loadings_that_made_the_counts(counts):
     matrix, activity, loadings = counts
-    found = answers(matrix, np.full(300, 1e5), activity)
+    found = fit_loadings(matrix, np.full(300, 1e5), activity)
     assert np.corrcoef(found.ravel(), loadings.ravel())[0, 1] > 0.98
 
 
 def test_a_gene_that_was_never_counted_has_no_loadings(counts):
-    assert not answers(sparse.csr_matrix((300, 2)), library(counts[0]), counts[1]).any()
+    assert not fit_loadings(sparse.csr_matrix((300, 2)), library(counts[0]), counts[1]).any()
 
 
-def test_answers_do_not_hang_on_how_genes_are_split(counts, monkeypatch):
-    whole = answers(counts[0], library(counts[0]), counts[1])
+def test_fitted_loadings_do_not_depend_on_how_genes_are_split(counts, monkeypatch):
+    whole = fit_loadings(counts[0], library(counts[0]), counts[1])
     monkeypatch.setattr("histoscribe.maps.autoencoder_programmes._AT_ONCE", 7)
-    assert np.allclose(answers(counts[0], library(counts[0]), counts[1]), whole)
+    assert np.allclose(fit_loadings(counts[0], library(counts[0]), counts[1]), whole)
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])

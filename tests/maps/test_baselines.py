@@ -12,7 +12,7 @@ def field(xy):
 
 
 @pytest.mark.parametrize("method", [baselines.gaussian_smoothing, baselines.kriging])
-def test_a_smooth_field_is_told_between_noisy_spots(method):
+def test_a_smooth_field_is_predicted_between_noisy_spots(method):
     noisy = field(XY) + np.random.default_rng(1).normal(0, 0.3, (len(XY), 2))
     found = method(XY, noisy, AT, pitch_um=100.0)
     near = baselines.nearest_spot(XY, noisy, AT)
@@ -24,7 +24,7 @@ def test_the_nearest_spot_is_the_nearest():
     assert baselines.nearest_spot(XY, values, XY[[7, 3]] + 10).ravel().tolist() == [7, 3]
 
 
-def test_ridge_learns_what_features_tell_and_shrinks_what_they_do_not():
+def test_ridge_learns_what_features_explain_and_shrinks_what_they_do_not():
     rng = np.random.default_rng(2)
     X, Z = rng.normal(size=(150, 20)), rng.normal(size=(60, 20))
     weight = np.zeros((20, 2))
@@ -33,3 +33,12 @@ def test_ridge_learns_what_features_tell_and_shrinks_what_they_do_not():
     found = baselines.ridge(X, Y, Z)
     assert np.corrcoef(found[:, 0], Z @ weight[:, 0])[0, 1] > 0.95
     assert found[:, 1].std() < 0.4
+
+
+def test_a_gene_alone_is_predicted_as_among_others():
+    rng = np.random.default_rng(4)
+    X, Z = rng.normal(size=(40, 3)), rng.normal(size=(9, 3))
+    Y = X[:, :1] + rng.normal(0, 0.1, (40, 1))
+    alone = baselines.ridge(X, Y, Z)
+    assert alone.shape == (9, 1)
+    np.testing.assert_allclose(alone, baselines.ridge(X, np.hstack([Y, Y]), Z)[:, :1])

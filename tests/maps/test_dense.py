@@ -12,7 +12,7 @@ def test_it_is_the_registered_default():
     assert MAPPERS.get("dense") is DenseMapper
 
 
-def test_hidden_spots_are_foretold_better_than_by_the_nearest_spot(problem):
+def test_hidden_spots_are_predicted_better_than_by_the_nearest_spot(problem):
     from histoscribe.maps.baselines import nearest_spot
 
     hidden = np.arange(len(problem)) % 3 == 0

@@ -78,12 +78,6 @@ def test_the_ceiling_of_noise_is_low():
     assert metrics.thinning_ceiling(sparse.csr_matrix(counts), library=np.full(2000, 1e3)).max() < 0.3
 
 
-def test_strata_hold_all_genes_from_rare_to_abundant():
-    rows = metrics.by_stratum(np.arange(10.0), np.arange(10.0), strata=3)
-    assert [row["genes"] for row in rows] == [4, 3, 3]
-    assert [row["mean"] for row in rows] == [1.5, 5.0, 8.0]
-
-
 def test_spot_sum_error_is_relative_and_a_zero_counts_as_one():
     assert metrics.spot_sum_error(np.array([[100.0, 0.0]]), np.array([[101.0, 0.02]])) == pytest.approx(0.02)
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -7,6 +9,7 @@ from histoscribe.maps.problem import footprints_of
 from histoscribe.maps.read import Maps, read_maps
 from histoscribe.maps.refine import refined
 from histoscribe.maps.store import StoredMap, write_map
+from histoscribe.store.result import writing_result
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +33,15 @@ def stored(section, problem, fitted):
 @pytest.fixture(scope="session")
 def folder(stored, tmp_path_factory):
     path = tmp_path_factory.mktemp("map")
-    write_map(path, stored)
+
+    def write(to: Path) -> dict:
+        (to / "maps").mkdir()
+        write_map(to / "maps", stored)
+        return {}
+
+    with writing_result(path) as draft:
+        draft.stage("maps", "key", write)
+        draft.publish({})
     return path
 
 
@@ -62,12 +73,12 @@ def test_the_sum_of_the_raster_over_a_footprint_is_the_same(maps, section):
     assert sums == pytest.approx(maps.stored.counts[:, [3]].toarray()[:, 0], rel=0.01, abs=0.01)
 
 
-def test_at_a_spot_the_map_tells_what_the_spot_measured(maps, section, problem):
+def test_at_a_spot_the_map_gives_what_the_spot_measured(maps, section, problem):
     found = maps.at(section.xy_px, maps.genes[2], unit="log")
     assert found == pytest.approx(problem.log_values()[:, 2], abs=0.02)
 
 
-def test_several_genes_are_told_side_by_side(maps, section):
+def test_several_genes_are_returned_side_by_side(maps, section):
     both = maps.at(section.xy_px[:4], list(maps.genes[:2]))
     assert both.shape == (4, 2)
     assert both[:, 1] == pytest.approx(maps.at(section.xy_px[:4], maps.genes[1]))
@@ -108,7 +119,7 @@ def test_bins_as_anndata_carry_places_in_pixels_and_factors(maps):
     assert bins.obsm["X_factors"].shape[1] == 6
 
 
-def test_a_map_without_spots_is_told_per_10k(stored):
+def test_a_map_without_spots_is_given_per_10k(stored):
     from dataclasses import replace
 
     t = len(stored.genes)
@@ -119,7 +130,7 @@ def test_a_map_without_spots_is_told_per_10k(stored):
 
 
 def test_a_folder_without_a_map_is_refused(tmp_path):
-    with pytest.raises(ResultError, match="no map here"):
+    with pytest.raises(ResultError, match="not a complete histoscribe result"):
         read_maps(tmp_path)
 
 
@@ -129,8 +140,8 @@ def test_a_damaged_or_missing_part_is_noticed(folder, tmp_path, name):
 
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    next(path for path in sorted((copy / f"{name}.zarr" / "c").rglob("*")) if path.is_file()).unlink()
-    with pytest.raises(ResultError, match="missing or damaged"):
+    next(path for path in sorted((copy / "maps" / f"{name}.zarr" / "c").rglob("*")) if path.is_file()).unlink()
+    with pytest.raises(ResultError, match="the map is damaged"):
         read_maps(copy)
 
 

@@ -90,3 +90,34 @@ def test_nuclei_of_real_tiles_are_found(data_dir, tile, least):
     place = ((np.arange(1000) + 0.5) * side / 1000).astype(int)
     found = ClassicalSegmenter().segment(small).labels[place][:, place]
     assert score_nuclei(found, known).f1 >= least
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return make_phantom(7, size_um=400.0, mpp=MPP).image.read(100, 100, 500, 500)
+
+
+def framed(picture, width):
+    """The same picture in a black frame, and the part well inside it."""
+    frame = np.zeros_like(picture)
+    frame[width:-width, width:-width] = picture[width:-width, width:-width]
+    return frame, (slice(width + 4, -width - 4),) * 2
+
+
+@pytest.mark.parametrize("width", [20, 60])
+def test_a_black_frame_costs_no_nuclei_inside_it(picture, width):
+    whole = ClassicalSegmenter().segment(picture).labels
+    frame, inside = framed(picture, width)
+    found = ClassicalSegmenter().segment(frame).labels
+    assert len(np.unique(found[inside])) == pytest.approx(len(np.unique(whole[inside])), rel=0.03)
+    assert not found[: width - 4].any()
+
+
+def test_a_dark_blot_costs_no_nuclei_outside_it(picture):
+    whole = ClassicalSegmenter().segment(picture).labels
+    blotted = picture.copy()
+    blotted[200:280, 150:260] = 12
+    found = ClassicalSegmenter().segment(blotted).labels
+    lost = len(np.unique(whole[196:284, 146:264]))
+    assert len(np.unique(found)) >= len(np.unique(whole)) - 1.05 * lost
+    assert not found[206:274, 156:254].any()

@@ -189,7 +189,7 @@ def test_the_pyramid_is_in_the_slides_own_frame(pixels, tmp_path):
     assert get_transformation(element, "um").to_affine_matrix(("x", "y"), ("x", "y"))[0, 0] == pytest.approx(0.5)
 
 
-def test_pixels_too_large_to_tell_nuclei_apart_are_refused(pixels):
+def test_pixels_too_large_to_separate_nuclei_are_refused(pixels):
     with pytest.raises(InputError, match="too large") as caught:
         Canvas(slide(pixels, 6.3), mpp=0.5)
     assert "6.3 um per pixel" in str(caught.value)

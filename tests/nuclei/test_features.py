@@ -8,9 +8,10 @@ from hypothesis.extra.numpy import arrays
 from skimage.draw import ellipse
 from skimage.measure import regionprops
 
-from histoscribe.nuclei.features import MEASURES, measure, nearest_neighbour_um
-from histoscribe.nuclei.haematoxylin import PUBLISHED, haematoxylin, stain_vectors
+from histoscribe.nuclei.features import MEASURES, measure
+from histoscribe.nuclei.haematoxylin import haematoxylin, stain_vectors
 from histoscribe.nuclei.outlines import outlines
+from histoscribe.slide.unmixing import PUBLISHED
 
 
 def picture(shape):
@@ -37,11 +38,20 @@ def test_area_centre_eccentricity_and_intensity_are_those_of_regionprops():
         assert row.solidity == pytest.approx(known.solidity, abs=0.04)
 
 
-def test_the_perimeter_of_a_disc_is_that_of_a_circle_within_a_tenth():
+def test_the_perimeter_of_a_disc_is_that_of_a_circle():
     labels = np.zeros((60, 60), np.int32)
     labels[ellipse(30, 30, 20, 20)] = 1
     table, _ = measure(labels, picture(labels.shape), mpp=1.0, vectors=PUBLISHED)
-    assert table["perimeter_um"][0] == pytest.approx(2 * np.pi * 20, rel=0.1)
+    assert table["perimeter_um"][0] == pytest.approx(2 * np.pi * 20, rel=0.01)
+
+
+def test_perimeters_are_those_of_scikit_image():
+    labels = ellipses()
+    labels[0:9, 0:7] = 4  # at the border of the picture
+    labels[40:50, 28:40] = 5  # touches the first
+    table, _ = measure(labels, picture(labels.shape), mpp=0.5, vectors=PUBLISHED)
+    known = [0.5 * one.perimeter_crofton for one in regionprops(labels)]
+    assert table["perimeter_um"].to_numpy() == pytest.approx(known, rel=1e-9)
 
 
 def test_no_nuclei_give_an_empty_table_with_all_columns():
@@ -91,11 +101,6 @@ def test_blank_glass_falls_back_to_the_published_stains():
     glass = np.full((50, 50, 3), 245, np.uint8)
     assert np.allclose(stain_vectors([glass]), PUBLISHED / np.linalg.norm(PUBLISHED, axis=1, keepdims=True))
     assert haematoxylin(glass, PUBLISHED).max() < 0.1
-
-
-def test_the_nearest_neighbour_is_measured_in_microns_and_unknown_for_one_alone():
-    assert nearest_neighbour_um(np.array([[0, 0], [3, 4], [100, 0]])).tolist() == [5, 5, pytest.approx(97.0824, 1e-4)]
-    assert np.isnan(nearest_neighbour_um(np.zeros((1, 2)))).all()
 
 
 @given(n=st.integers(0, 3))

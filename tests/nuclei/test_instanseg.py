@@ -15,6 +15,7 @@ from histoscribe.errors import ConfigError, WeightsError
 from histoscribe.nuclei import instanseg
 from histoscribe.nuclei.instanseg import InstanSegSegmenter
 from histoscribe.run.nuclei import nuclei
+from histoscribe.run.section.settings import NucleiSettings
 
 pytest.importorskip("instanseg", reason="the extra instanseg is not installed")
 SQUARE = 16
@@ -77,8 +78,8 @@ def test_instances_are_numbered_without_gaps(model, rgb):
 
 
 def test_a_picture_full_of_nuclei_has_no_background(model):
-    dark = np.zeros((SQUARE, 2 * SQUARE, 3), np.uint8)
-    dark[0, 0] = 1  # a picture of one colour is not looked at
+    dark = np.full((SQUARE, 2 * SQUARE, 3), 40, np.uint8)  # what is darker is no tissue
+    dark[0, 0] = 41  # a picture of one colour is not looked at
     light = np.full_like(dark, 255)
     found = InstanSegSegmenter(model).prepare([dark, light]).segment(dark)
     assert np.unique(found.labels).tolist() == [1, 2]
@@ -121,7 +122,8 @@ def test_the_command_takes_it(model, tmp_path):
 
     picture = make_phantom(3, size_um=400, n_domains=3).image.read(100, 100, 512, 512)
     Image.fromarray(picture).save(tmp_path / "tile.png")
-    [found] = nuclei(tmp_path / "tile.png", out=tmp_path / "out", segmenter="instanseg", mpp=0.5, model=model)
+    settings = NucleiSettings("instanseg", model)
+    [found] = nuclei(tmp_path / "tile.png", out=tmp_path / "out", mpp=0.5, settings=settings)
     assert found.facts["nuclei"] > 10
 
 
@@ -172,7 +174,7 @@ class TestPublishedModel:
             assert InstanSegSegmenter().prepare([rgb]).segment(rgb).labels.max() == 3
         assert len(server) == 1
 
-    def test_where_it_cannot_be_fetched_the_address_is_told(self, server, monkeypatch):
+    def test_where_it_cannot_be_fetched_the_message_gives_the_address(self, server, monkeypatch):
         monkeypatch.setattr(instanseg, "_published", lambda: (f"{self.base}/gone.zip", "1"))
         with pytest.raises(WeightsError, match="cannot be fetched") as caught:
             _ = InstanSegSegmenter().mpp

@@ -1,7 +1,9 @@
 """A StarDist model is the official zip or one like it; anything else is refused by name."""
 
+import contextlib
 import io
 import json
+import random
 import threading
 import zipfile
 from functools import partial
@@ -9,10 +11,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from histoscribe.errors import WeightsError
-from histoscribe.nuclei.stardist_weights import find_model, layer_names, read_model
+from histoscribe.nuclei.stardist_layers import layer_names
+from histoscribe.nuclei.stardist_weights import find_model, read_model
 from histoscribe.store.files import sha256_file
 
 TINY = Path(__file__).parent / "data" / "tiny_he.zip"
@@ -142,3 +146,104 @@ def test_a_zip_without_the_model_says_what_it_holds(tmp_path):
     path.write_bytes(buffer.getvalue())
     with pytest.raises(WeightsError, match="readme"):
         read_model(path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"unet_n_depth": 10**9}, {"unet_n_depth": "3"}, {"unet_n_depth": None}, {"unet_n_conv_per_depth": -1}),
+        *({"grid": [3, 3]}, {"grid": [2**40, 2]}, {"grid": 2}, {"grid": [2]}, {"n_rays": 10**9}, {"n_rays": [32]}),
+        {"net_conv_after_unet": "x"},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_is_no_network_is_refused(unpacked, other):
+    with pytest.raises(WeightsError, match="another architecture") as caught:
+        read_model(changed(unpacked, "config.json", **other))
+    assert next(iter(other)) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["x", None, [1], 7, float("nan")])
+def test_a_threshold_that_is_none_is_refused(unpacked, value):
+    with pytest.raises(WeightsError, match="threshold"):
+        read_model(changed(unpacked, "thresholds.json", prob=value))
+
+
+def replaced(folder, place):
+    """Take the array at `place` of the layer "prob" away, for another one to come there."""
+    file = h5py.File(folder / "weights_best.h5", "r+")
+    layer = file["prob"]
+    name = next(name for name in layer.attrs["weight_names"] if place in str(name))
+    name = name.decode() if isinstance(name, bytes) else name
+    old = layer[name][...]
+    del layer[name]
+    return file, layer, name, old
+
+
+def test_links_to_other_files_are_not_followed(unpacked):
+    with h5py.File(unpacked / "secret.h5", "w") as secret:
+        secret["x"] = [1.0]
+    file, layer, name, _ = replaced(unpacked, "bias")
+    with file:
+        layer[name] = h5py.ExternalLink(str(unpacked / "secret.h5"), "x")
+    with pytest.raises(WeightsError, match="not in this file"):
+        read_model(unpacked)
+
+
+def test_arrays_that_lie_in_other_files_are_not_read(unpacked):
+    (unpacked / "secret.bin").write_bytes(b"\0" * 4)
+    file, layer, name, _ = replaced(unpacked, "bias")
+    with file:
+        layer.create_dataset(name, shape=(1,), dtype="f4", external=[(str(unpacked / "secret.bin"), 0, 4)])
+    with pytest.raises(WeightsError, match="no array of this file"):
+        read_model(unpacked)
+
+
+@pytest.mark.parametrize("shape", [(10**5, 10**5, 10, 10), (1,), (1, 1, 1, 7)])
+def test_a_kernel_of_another_shape_is_refused_unread(unpacked, shape):
+    file, layer, name, _ = replaced(unpacked, "kernel")
+    with file:
+        layer.create_dataset(name, shape=shape, dtype="f4", chunks=tuple(min(side, 10) for side in shape))
+    with pytest.raises(WeightsError):
+        read_model(unpacked)
+
+
+def test_kernels_that_do_not_follow_each_other_make_no_network(unpacked):
+    from histoscribe.nuclei.stardist_network import StarDistNetwork
+
+    file, layer, name, old = replaced(unpacked, "kernel")
+    with file:
+        layer[name] = old[:, :, :-1]
+    with pytest.raises(WeightsError, match="do not make a network"):
+        StarDistNetwork(read_model(unpacked)).predict(np.zeros((64, 64, 3), np.float32))
+
+
+def test_a_zip_that_unpacks_to_more_than_any_model_is_refused(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/config.json", b" " * 50_000_000)
+    with pytest.raises(WeightsError, match=r"config\.json in it is too large"):
+        read_model(path)
+
+
+def test_mutated_zips_give_an_error_or_a_model(tmp_path):
+    good, path = TINY.read_bytes(), tmp_path / "m.zip"
+    for seed in range(60):
+        rng, content = random.Random(seed), bytearray(good)
+        for _ in range(rng.randint(1, 3)):
+            content[rng.choice([rng.randrange(len(content)), -1 - rng.randrange(400)])] = rng.randrange(256)
+        path.write_bytes(content)
+        with contextlib.suppress(WeightsError):
+            read_model(path)
+
+
+def test_mutated_weights_give_an_error_or_a_model(unpacked):
+    path = unpacked / "weights_best.h5"
+    good = path.read_bytes()
+    for seed in range(60):
+        rng, content = random.Random(seed), bytearray(good)
+        for _ in range(rng.randint(1, 6)):
+            content[rng.randrange(min(len(content), 20_000))] = rng.randrange(256)
+        path.write_bytes(content)
+        with contextlib.suppress(WeightsError):
+            read_model(unpacked)

@@ -24,7 +24,7 @@ def test_the_blocks_in_which_it_is_drawn_leave_no_trace(x, y, width, height):
     np.testing.assert_array_equal(drawn, PICTURE[y : y + height, x : x + width])
 
 
-def test_the_picture_has_the_shape_that_is_told():
+def test_the_picture_has_the_declared_shape():
     image = make_phantom(1, size_um=(400, 300), mpp=0.5).image
     assert image.shapes == ((600, 800),)
     assert image.read(0, 0, 800, 600, 0).shape == (600, 800, 3)

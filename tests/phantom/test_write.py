@@ -48,7 +48,7 @@ def test_the_truth_names_a_domain_for_each_spot_on_tissue(visium, tiny):
     assert list(np.array(tiny.domain_names)[tiny.domain_at(where)]) == list(truth.domain)
 
 
-def test_the_full_resolution_image_is_tiled_and_tells_its_scale(visium, tiny):
+def test_the_full_resolution_image_is_tiled_and_states_its_scale(visium, tiny):
     import tifffile
 
     with tifffile.TiffFile(visium / "P0S0.tif") as file:

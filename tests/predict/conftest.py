@@ -14,7 +14,7 @@ TYPES = ("t1", "t2", "t3", "t4")
 
 
 def make_section(name, patient, *, n=60, seed=0, genes=GENES, abundance=False, level=40.0):
-    """A section whose first four genes follow the features, and whose others do not."""
+    """A section with four genes that follow the features, and others that do not."""
     rng = np.random.default_rng([seed, sum(map(ord, name))])
     features = rng.normal(size=(n, 5)).astype(np.float32)
     rate = np.full((n, len(genes)), level)

@@ -1,4 +1,4 @@
-"""The audit tells what was really handed over, and a leak is found whatever name it goes by."""
+"""The audit records the rows that were really used, and a leak is found whatever its label."""
 
 import numpy as np
 import pytest
@@ -50,6 +50,16 @@ def test_a_target_fitted_on_a_test_section_is_found(sides):
     ledger.note_names("target", ("P0S0", "P2S0"), ("genes",))
     with pytest.raises(ResultError, match="target was fitted on"):
         ledger.check()
+
+
+def test_a_white_background_is_noted_as_fitted_on_nothing(sides):
+    from dataclasses import replace
+
+    plain, white = Ledger(*sides), Ledger(*([replace(one, background="white") for one in side] for side in sides))
+    for ledger in (plain, white):
+        ledger.note_colours()
+    noted = [entry for entry in white.record()["fitted"] if entry not in plain.record()["fitted"]]
+    assert noted == [{"part": "background", "covers": ["white off the tissue"], "fitted_on": [], "method": "white"}]
 
 
 def test_colours_taken_from_a_test_section_are_found(sides):

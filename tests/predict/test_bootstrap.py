@@ -30,13 +30,13 @@ def test_the_plain_scores_are_those_of_the_metrics(metric):
     assert found["first"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_a_better_head_is_told_from_a_worse_one():
+def test_a_better_head_is_distinguished_from_a_worse_one():
     found = paired_bootstrap([compared(0.5)])
     assert found["differs"]
     assert 0 < found["lower"] < found["difference"] < found["upper"]
 
 
-def test_a_head_is_not_told_from_itself():
+def test_a_head_does_not_differ_from_itself():
     section = compared()
     same = Compared(section.Y, section.first, section.first, section.blocks)
     found = paired_bootstrap([same])

@@ -28,7 +28,7 @@ def test_new_groups_are_covered_as_promised():
 def test_the_shift_of_a_new_group_is_paid_for():
     P, Y, group = world(120, shift=1.0)
     old = group < 60
-    # residuals about each group's own mean know nothing of the shift: what pooled spots of one section would tell
+    # residuals about each group's own mean do not contain the shift: that is what spots of one section would give
     R = (Y - P)[old]
     inner = R - np.stack([R[group[old] == g].mean(axis=0) for g in range(60)])[group[old]]
     within = Conformal(floor=None).fit(inner, group[old], predictions=P[old])

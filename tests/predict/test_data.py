@@ -1,4 +1,4 @@
-"""Sections become rows joined by name, and are kept together by the coarsest thing that tells them apart."""
+"""Sections become rows joined by name, and are kept together by the coarsest level with at least two groups."""
 
 from dataclasses import replace
 
@@ -65,7 +65,7 @@ def test_blocks_divide_the_one_section(make):
     assert test[0].name == "A#1"
 
 
-def test_a_row_is_told_by_its_values_alone(make):
+def test_a_row_is_identified_by_its_values_alone(make):
     a, b = inputs_of([make.section("A", "P", n=4)]), inputs_of([make.section("B", "Q", n=4)])
     assert row_digests(a) == row_digests(inputs_of([replace(make.section("A", "P", n=4), name="Z")]))
     assert not set(row_digests(a)) & set(row_digests(b))

@@ -1,6 +1,7 @@
 """A fold is fitted on one side and scored on the other; what is tampered with is found out."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_intervals_hold_the_share_they_promise_on_sections_of_one_kind(results):
     assert 0.84 < np.mean(shares) < 0.98
 
 
-def test_cards_tell_the_genes_that_follow_the_features(results, make):
+def test_cards_find_the_genes_that_follow_the_features(results, make):
     verdicts = {card["name"]: card["verdict"] for card in results[0].record["heads"]["ridge"]["cards"]}
     assert {verdicts[gene] for gene in make.genes[:4]} == {"use"}
     assert "use" not in {verdicts[gene] for gene in make.genes[4:]}
@@ -163,7 +164,7 @@ def test_the_more_cautious_verdict_wins_a_tie():
     assert majority(["use", "use", "do not use"]) == "use"
 
 
-def test_coverage_is_told_by_thirds_of_the_level():
+def test_coverage_is_reported_by_thirds_of_the_level():
     Y = np.tile(np.arange(6.0), (10, 1))
     found = coverage_by_level(Y, np.zeros_like(Y), np.full_like(Y, 3.5))
     assert (found["low"], found["middle"], found["high"]) == (1.0, 1.0, 0.0)
@@ -190,5 +191,48 @@ def test_every_stack_asked_for_is_scored_and_said_to_be_worth_it_or_not(make):
     settings = FoldSettings("genes", {"n_genes": 4}, ("mean", "ridge", "knn"), stacks=("ridge", "mlp"))
     found = evaluate_fold(sections, folds_of(sections)[0], settings)
     assert {"stack_ridge", "stack_mlp"} <= set(found.record["heads"])
-    assert {told["note"] for told in found.record["stack"].values()} <= {"worth it", "not worth it"}
+    assert {judged["note"] for judged in found.record["stack"].values()} <= {"worth it", "not worth it"}
     assert set(found.record["stack"]) == {"stack_ridge", "stack_mlp"}
+
+
+def test_no_stack_is_chosen_where_there_is_nothing_to_learn(make):
+    """Cell types differ between patients and follow no feature."""
+    rng, sections = np.random.default_rng(0), {}
+    for name, one in make.cohort(4, n=24, abundance=True).items():
+        types = np.exp(rng.normal(size=4) + 0.3 * rng.normal(size=(24, 4)))
+        sections[name] = replace(one, measured=replace(one.measured, abundance=types))
+    settings = FoldSettings("abundance", {"ranks": True}, ("mean", "ridge", "knn"), stacks=("ridge", "mlp"))
+    summary = summarise([evaluate_fold(sections, folds_of(sections)[0], settings).record], settings)
+    assert summary["heads"][summary["chosen"]]["role"] == "head"
+
+
+def test_no_stack_is_chosen_for_the_sake_of_a_member_that_overfits(make):
+    sections = make.cohort(4, n=40)
+    overfits = {"knn": {"k": [1], "components": 40}}  # the one most similar spot, noise and all
+    settings = FoldSettings("genes", {"n_genes": 8}, ("mean", "ridge", "knn"), overfits, stacks=("ridge",))
+    summary = summarise([evaluate_fold(sections, folds_of(sections)[0], settings).record], settings)
+    assert summary["heads"]["knn"]["inner_score"] < summary["heads"]["ridge"]["inner_score"] - 0.1
+    assert summary["chosen"] == "ridge"
+
+
+def test_with_two_training_patients_a_stack_is_judged_on_blocks_within_each(make):
+    sections = make.cohort(3, n=40)
+    settings = FoldSettings("genes", {"n_genes": 4}, ("mean", "ridge", "knn"))
+    record = evaluate_fold(sections, folds_of(sections)[0], settings).record
+    assert "stack_ridge" in record["heads"]
+    parts = {entry["part"]: entry["fitted_on"] for entry in record["audit"]["fitted"]}
+    assert [one["section"] for one in parts["ridge, inner fold 1.1"]] == [
+        one["section"] for one in parts["ridge, inner fold 1"]
+    ]
+
+
+def test_inner_scores_are_kept_section_by_section(results):
+    inner = results[0].record["heads"]["ridge"]
+    assert set(inner["inner_scores"]) == {"P1S0", "P2S0"}
+    assert np.mean(list(inner["inner_scores"].values())) == pytest.approx(inner["inner_score"], abs=1e-5)
+
+
+def test_of_a_single_training_section_inner_scores_are_kept_block_by_block(make):
+    two = make.cohort(2)
+    record = evaluate_fold(two, folds_of(two)[0], SETTINGS).record
+    assert len(record["heads"]["ridge"]["inner_scores"]) > 2

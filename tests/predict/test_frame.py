@@ -1,4 +1,4 @@
-"""Serial sections are laid on each other by their pictures, and a section of something else is not."""
+"""Serial sections are aligned by their pictures, and a section of something else is not."""
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_too_few_spots_have_no_place(framed, serial):
     assert framed[0].place(one.rows(np.arange(20)), xy[:20]) is None
 
 
-def test_a_frame_is_told_and_read_back(framed, serial):
+def test_a_frame_is_exported_and_read_back(framed, serial):
     one, xy, _ = serial[1]
     again = Frame.from_state(framed[0].state())
     assert again.place(one, xy).tobytes() == framed[0].place(one, xy).tobytes()

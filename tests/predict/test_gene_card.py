@@ -1,4 +1,4 @@
-"""Cards tell beforehand which genes can be trusted."""
+"""Cards predict which genes can be trusted."""
 
 import json
 
@@ -77,12 +77,12 @@ def test_the_constant_gene_was_scored_nowhere(cards):
 
 
 def test_a_record_is_json(cards):
-    told = json.loads(json.dumps(cards["constant"].record(), allow_nan=False))
-    assert told["skill"] is None
-    assert told["verdict"] == "do not use"
+    record = json.loads(json.dumps(cards["constant"].record(), allow_nan=False))
+    assert record["skill"] is None
+    assert record["verdict"] == "do not use"
 
 
-def test_cards_foretell_the_held_out_section(cards):
+def test_cards_predict_the_held_out_section(cards):
     held_out = np.array([0.7, 0.25, 0.0, 0.6, np.nan])
     assert card_auroc(list(cards.values()), held_out) == 1.0
     assert card_auroc(list(cards.values()), -held_out, threshold=-0.1) == 0.0

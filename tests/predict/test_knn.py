@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.numerics.correlation import columnwise_pearson
 from histoscribe.predict.heads.knn import NeighboursHead
-from histoscribe.predict.metrics import columnwise_pearson
 
 
 def cohort(n=300, seed=0, noise=0.2):
@@ -15,7 +15,7 @@ def cohort(n=300, seed=0, noise=0.2):
     return X, bent + noise * random.normal(size=(n, 2)), np.arange(n) % 3
 
 
-def test_what_no_line_tells_is_learned():
+def test_a_relation_that_is_not_linear_is_learnt():
     X, Y, groups = cohort()
     head = NeighboursHead(k=(5, 10)).fit(X[:240], Y[:240], groups[:240])
     assert columnwise_pearson(Y[240:], head.predict(X[240:])).min() > 0.7

@@ -1,18 +1,18 @@
-"""Genes that vary together are predicted together; a direction that nothing tells is predicted by its mean."""
+"""Genes that vary together are predicted together; a direction that nothing explains is predicted by its mean."""
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.numerics.correlation import columnwise_pearson
 from histoscribe.predict.head import Inputs
 from histoscribe.predict.heads.lowrank import LowRankHead
 from histoscribe.predict.heads.ridge import RidgeHead
-from histoscribe.predict.metrics import columnwise_pearson
 
 
 def cohort(n=240, t=80, noise=3.0, seed=0):
-    """Two hidden programmes, one bent, seen by one of two encoders and told by many noisy genes."""
+    """Two hidden programmes, one non-linear, seen by one of two encoders and measured by many noisy genes."""
     random = np.random.default_rng(seed)
     hidden = random.normal(size=(n, 2))
     hidden[:, 1] = np.abs(hidden[:, 0]) - 0.8 + 0.3 * hidden[:, 1]
@@ -42,7 +42,7 @@ def test_strength_is_borrowed_across_noisy_genes():
     assert lowrank > ridge + 0.1
 
 
-def test_targets_that_nothing_tells_get_their_mean():
+def test_targets_that_nothing_explains_get_their_mean():
     X, Y, groups, new, _ = split()
     noise = np.random.default_rng(1).normal(size=Y.shape) + 5.0
     predicted = LowRankHead().fit(X, noise, groups).predict(new)

@@ -145,7 +145,7 @@ def test_sections_count_the_same_and_are_never_pooled():
     assert average["sd_over_sections_mean_pearson"] == pytest.approx(np.std([1, 0], ddof=1))
 
 
-def test_telling_sections_apart_earns_nothing():
+def test_distinguishing_sections_earns_nothing():
     rng = np.random.default_rng(0)
     sections = []
     for level in (0.0, 10.0):
@@ -175,10 +175,10 @@ def test_scores_that_were_read_back_from_json_average_the_same():
     Y, P, mean = example()
     Y[:, 1] = 3.0
     scores = score_section(Y, P, train_mean=mean)
-    told = {key: [None if v != v else v for v in value] if np.ndim(value) else value for key, value in scores.items()}
+    record = {key: [None if v != v else v for v in value] if np.ndim(value) else value for key, value in scores.items()}
     names = [tuple("ABCDE")]
-    np.testing.assert_equal(average_targets([told], names), average_targets([scores], names))
-    np.testing.assert_equal(average_sections([told | {"mean_pearson": None}])["mean_pearson"], float("nan"))
+    np.testing.assert_equal(average_targets([record], names), average_targets([scores], names))
+    np.testing.assert_equal(average_sections([record | {"mean_pearson": None}])["mean_pearson"], float("nan"))
 
 
 def test_no_sections_have_no_average():

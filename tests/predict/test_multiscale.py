@@ -26,7 +26,7 @@ def test_it_learns_from_near_and_from_far():
     assert min(skill(head.predict(BLOCKS))) > 0.6
 
 
-def test_a_target_is_told_by_the_block_that_knows_it():
+def test_a_target_is_predicted_from_the_block_that_explains_it():
     head = MultiscaleHead(epochs=40, learning_rate=5e-3).fit(BLOCKS, Y, GROUPS)
     blind = BLOCKS | {"image@112": np.zeros_like(NEAR)}
     near, far = skill(head.predict(blind))

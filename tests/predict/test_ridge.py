@@ -6,8 +6,8 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.numerics.correlation import columnwise_pearson
 from histoscribe.predict.heads.ridge import Moments, RidgeHead, Spectrum, held_out_correlation
-from histoscribe.predict.metrics import columnwise_pearson
 
 
 def cohort(n=120, d=12, t=5, noise=0.5, seed=0):

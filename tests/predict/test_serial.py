@@ -7,7 +7,7 @@ from histoscribe.predict import HEADS, Inputs
 
 
 def cohort(kinds, *, seed=0, side=12):
-    """Sections of specimens; two targets follow places in the specimen that the look tells poorly of."""
+    """Sections of specimens; two targets follow places in the specimen that the appearance shows poorly."""
     rng = np.random.default_rng(seed)
     blocks, targets, labels, places = [], [], [], []
     for number, kind in enumerate(kinds):
@@ -41,12 +41,12 @@ def serial():
     return fitted([1, 1, 1])
 
 
-def test_place_tells_what_the_look_of_a_spot_does_not(serial):
+def test_place_explains_what_the_appearance_of_a_spot_does_not(serial):
     X, Y = cohort([1], seed=5)
     assert skill(serial, X, Y) > skill(fitted([1, 1, 1], "lowrank"), X, Y) + 0.1
 
 
-def test_a_section_of_something_else_is_predicted_by_its_look_alone(serial):
+def test_a_section_of_something_else_is_predicted_by_its_appearance_alone(serial):
     X, _ = cohort([7], seed=5)
     np.testing.assert_array_equal(serial.predict(X), fitted([1, 1, 1], "lowrank").predict(X))
 
@@ -54,7 +54,7 @@ def test_a_section_of_something_else_is_predicted_by_its_look_alone(serial):
 def test_it_says_whether_place_was_used(serial):
     same, other, apart = cohort([1], seed=5)[0], cohort([7], seed=5)[0], fitted([1, 2, 3])
     assert [("place" in said) for said in (*serial.remarks(same), *serial.remarks(other))] == [True, False]
-    assert apart.remarks(same) == ("the training sections are no serial sections: predicted from the look alone",)
+    assert apart.remarks(same) == ("the training sections are no serial sections: predicted from appearance alone",)
 
 
 def test_training_sections_of_different_specimens_have_no_frame():

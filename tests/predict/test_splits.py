@@ -32,11 +32,11 @@ def test_patients_are_held_out_by_default():
     assert {(fold.rule, fold.leaky) for fold in folds} == {("patient", False)}
 
 
-def test_one_patient_is_refused_and_the_way_out_is_told():
+def test_one_patient_is_refused_and_the_message_says_what_to_do():
     with pytest.raises(InputError, match="one patient") as caught:
         outer_folds(ONE)
-    assert "by='section'" in caught.value.mend
-    assert "LEAKY" in caught.value.mend
+    assert "by='section'" in caught.value.fix
+    assert "LEAKY" in caught.value.fix
 
 
 def test_sections_of_one_patient_are_leaky_on_request():
@@ -61,7 +61,7 @@ def test_unknown_patients_are_never_taken_for_different_ones():
 def test_fewer_than_two_groups_are_refused(sections, by):
     with pytest.raises(InputError) as caught:
         outer_folds(sections, by=by)
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_names_that_stand_twice_are_refused():

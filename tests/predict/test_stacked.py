@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from histoscribe.errors import ConfigError
-from histoscribe.predict import HEADS
+from histoscribe.errors import ConfigError, InputError
+from histoscribe.predict import HEADS, Inputs
 from histoscribe.predict.heads.stacked import StackHead
 
 RNG = np.random.default_rng(0)
@@ -45,7 +45,29 @@ def test_a_single_group_gives_the_plain_mean():
     np.testing.assert_allclose(head.predict(X), np.mean(alone, axis=0), atol=1e-5)
 
 
-@pytest.mark.parametrize("heads", [["ridge"], ["ridge", "ridge"], ["ridge", "finetune"], ["ridge", "stack"]])
+@pytest.mark.parametrize("heads", [["ridge"], ["ridge", "ridge"], ["ridge", "stack"]])
 def test_heads_that_cannot_be_stacked_are_refused(heads):
     with pytest.raises(ConfigError, match="cannot be stacked"):
         StackHead(heads)
+
+
+def test_heads_on_features_and_on_pixels_are_stacked_and_read_back():
+    few = np.r_[:20, 30:50]  # of two groups
+    features = X["image@112"][few]
+    noise = np.random.default_rng(2).normal(0, 4, (len(few), 32, 32, 3))
+    tiles = np.clip(128 + 40 * features[:, None, None, :3] + noise, 0, 255).astype(np.uint8)
+    both = Inputs({"image@112": features}, tiles)
+    options = {"multiscale_pixels": {"tile_px": 30, "width": 4, "epochs": 1}}
+    head = StackHead(["ridge", "multiscale_pixels"], options)
+    assert head.needs_tiles
+    assert not StackHead(MEMBERS).needs_tiles
+    P = head.fit(both, LINEAR[few], GROUPS[few]).predict(both)
+    again = StackHead(**head.params()).with_state(head.state())
+    assert again.predict(both).tobytes() == P.tobytes()
+    with pytest.raises(InputError, match="no tiles"):
+        again.predict(X)
+
+
+def test_options_of_heads_that_are_not_stacked_are_refused():
+    with pytest.raises(ConfigError, match=r"not stacked(.|\n)*mlp"):
+        StackHead(MEMBERS, {"mlp": {"epochs": 1}})

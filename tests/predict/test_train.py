@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from histoscribe.errors import ConfigError, InputError
-from histoscribe.predict.train import Course, train, weights_of
+from histoscribe.errors import ConfigError, InputError, WeightsError
+from histoscribe.predict.train import Course, load_weights, train, weights_of
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5)).astype(np.float32)
@@ -60,6 +60,12 @@ def test_rates_follow_half_a_cosine_over_the_epochs_whatever_the_number_of_steps
         np.testing.assert_allclose(rates, expected, rtol=1e-6)
 
 
+def test_the_course_of_rates_ends_where_it_is_told_to():
+    rates = train(Linear, sample, Y, course=Course(8, 1e-2, least_learning_rate=5e-3), groups=GROUPS).rates
+    assert rates[0] == 1e-2
+    assert 5e-3 < rates[-1] < 5.3e-3
+
+
 def test_training_again_gives_the_same_bytes():
     course = Course(6, 1e-2, batch=8, seed=3)
     first, again = (train(Linear, sample, Y, course=course, groups=GROUPS) for _ in range(2))
@@ -94,3 +100,27 @@ def test_a_course_that_cannot_be_is_refused(wrong):
 def test_one_spot_is_too_few():
     with pytest.raises(InputError, match="one spot"):
         train(Linear, sample, Y[:1], course=Course(2, 1e-3), groups=None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda weights: weights.pop("bias"),
+        lambda weights: weights.update(more=np.zeros(1, np.float32)),
+        lambda weights: weights.update(bias=np.zeros(7, np.float32)),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_it_is_made(change):
+    made = []
+
+    def make():
+        made.append(torch.get_default_device().type)
+        return torch.nn.Linear(3, 2)
+
+    weights = {"weight": np.zeros((2, 3), np.float32), "bias": np.zeros(2, np.float32)}
+    load_weights(make, weights)
+    assert made == ["meta", "cpu"]
+    change(weights)
+    with pytest.raises(WeightsError, match="do not fit the network"):
+        load_weights(make, weights)
+    assert made == ["meta", "cpu", "meta"]

@@ -54,8 +54,8 @@ def make_contents(section=None, *, n_domains=3, **changes):
         "embedding": rng.normal(size=(n, 12)).astype(np.float32),
         "preflight": {
             "findings": [
-                {"name": "scale", "level": "ok", "message": "fits", "evidence": {"spot pitch": 4.0}, "mend": None},
-                {"name": "tissue", "level": "warning", "message": "few", "evidence": {}, "mend": "look at it"},
+                {"name": "scale", "level": "ok", "message": "fits", "evidence": {"spot pitch": 4.0}, "fix": None},
+                {"name": "tissue", "level": "warning", "message": "few", "evidence": {}, "fix": "look at it"},
             ]
         },
         "evidence": {
@@ -67,12 +67,16 @@ def make_contents(section=None, *, n_domains=3, **changes):
                 "rule": "the largest that is nearly as stable as the best",
             },
         },
-        "scores": {"ari": 0.8, "nmi": 0.7, "floors": {"coordinates": {"ari": 0.3}, "colour": {"ari": 0.4}}},
+        "scores": {"ari": {"score": 0.8, "coordinates": 0.3, "colour": 0.4}, "nmi": {"score": 0.7}},
         "record": {
             "versions": {"histoscribe": "0.1.0", "torch": "2.13.0"},
-            "configuration": {"tile_um": 100.0, "encoder": "resnet50"},
-            "seed": 7,
-            "encoder": {"name": "resnet50", "backend": "timm", "licence": "Apache-2.0", "gated": False},
+            "configuration": {
+                "embed": {
+                    "tiles": {"tile_um": 100.0},
+                    "encoder": {"name": "resnet50", "backend": "timm", "licence": "Apache-2.0", "gated": False},
+                },
+                "domains": {"seed": 7},
+            },
             "inputs": [{"path": "image.tif", "bytes": 1234, "sha256": "ab" * 32}],
         },
         "notes": ("2 spots were left out.",),

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from histoscribe.errors import ConfigError
-from histoscribe.report.evaluation import EvaluationContents, MapPair, Rung, write_evaluation_page
+from histoscribe.report.evaluation import write_evaluation_page
+from histoscribe.report.evaluation_contents import EvaluationContents, MapPair, Rung
 from histoscribe.report.evaluation_words import SCORES, comparison, summary
 
 
@@ -115,7 +116,7 @@ def test_heads_stand_from_the_best_to_the_unknown(text):
 
 
 def test_the_summary_holds_the_numbers():
-    told = " ".join(summary(make_evaluation()))
+    text = " ".join(summary(make_evaluation()))
     for piece in (
         "0.310",
         "0.110 above the best baseline, depth",
@@ -123,7 +124,7 @@ def test_the_summary_holds_the_numbers():
         "4 use, 4 caution, 4 do not use",
         "0.91",
     ):
-        assert piece in told
+        assert piece in text
 
 
 def test_a_head_below_its_baseline_is_said_to_be_so():
@@ -134,7 +135,7 @@ def test_a_head_below_its_baseline_is_said_to_be_so():
 def test_heads_that_do_not_differ_are_said_not_to():
     row = make_evaluation().comparisons[0]
     assert "they differ" in comparison(row)
-    assert "cannot be told apart" in comparison(dict(row) | {"differs": False})
+    assert "do not differ clearly" in comparison(dict(row) | {"differs": False})
 
 
 def test_the_barest_evaluation_makes_a_page(tmp_path):
@@ -143,7 +144,7 @@ def test_the_barest_evaluation_makes_a_page(tmp_path):
     assert [path.name for path in files] == ["ladder.png", "report.html"]
 
 
-def test_cell_types_are_told_beside_the_constant_ranking(tmp_path):
+def test_cell_types_are_shown_beside_the_constant_ranking(tmp_path):
     scores = {"mean_spot_spearman": 0.82, "constant_spot_spearman": 0.77}
     contents = make_evaluation(
         main="mean_spot_spearman", best="r", ladder=(Rung("r", "head", scores),), target={"kind": "abundance"}
@@ -171,7 +172,7 @@ def test_parts_that_do_not_fit_are_refused(change):
         make_evaluation(**change)
 
 
-def test_a_map_whose_values_are_too_few_is_refused():
+def test_a_map_with_too_few_values_is_refused():
     pair = make_evaluation().maps[0]
-    with pytest.raises(ConfigError, match="other numbers"):
+    with pytest.raises(ConfigError, match="different numbers"):
         make_evaluation(maps=(replace(pair, predicted=pair.predicted[:-1]),))

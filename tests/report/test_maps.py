@@ -1,9 +1,15 @@
+import io
+from dataclasses import replace
+
 import numpy as np
+import PIL.Image
 import pytest
 
 from histoscribe.errors import ConfigError
-from histoscribe.report.maps import GeneMap, MapsContents, write_maps_page
-from histoscribe.report.maps_figures import composite_rgb
+from histoscribe.report.layout import house_style
+from histoscribe.report.maps import write_maps_page
+from histoscribe.report.maps_contents import GeneMap, MapsContents, Redrawn
+from histoscribe.report.maps_figures import composite_rgb, draw_gene
 
 
 def contents(genes=2, spots=5, maps=None):
@@ -29,6 +35,29 @@ def test_the_page_holds_every_figure_and_escapes_names(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert page.count("<img") == 3
     assert "G/0<" not in page
+
+
+def test_the_picture_that_is_reconstructed_stands_beside_the_true_one(tmp_path):
+    picture = np.full((60, 80, 3), 200, np.uint8)
+    redrawn = Redrawn(truth=picture, made=picture // 2, um_per_px=8.0, ssim=0.734)
+    files = write_maps_page(tmp_path, replace(contents(), redrawn=redrawn))
+    assert "reconstruction.png" in {file.name for file in files}
+    assert "reconstruct, SSIM 0.73" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("spots", [5, 0])
+def test_nothing_is_cut_off_at_the_border_of_a_flat_sections_figure(spots):
+    raster = np.ones((20, 100), np.float32)
+    flat = replace(
+        contents(genes=1, spots=spots),
+        picture=np.full((40, 200, 3), 230, np.uint8),
+        genes=(GeneMap("A", raster, raster if spots else None, np.ones(spots)),),
+    )
+    with house_style():
+        figure = draw_gene(flat, flat.genes[0])
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(figure.png)).convert("L"))
+    assert pixels.min() < 100
+    assert min(edge.min() for edge in (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])) == 255
 
 
 def test_the_same_contents_give_the_same_bytes(tmp_path):

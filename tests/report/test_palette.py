@@ -1,4 +1,4 @@
-"""Colours: told apart by everybody, and the same for the same domain."""
+"""Colours: distinguishable by everybody, and the same for the same domain."""
 
 import numpy as np
 import pytest

@@ -5,6 +5,8 @@ import pytest
 
 from histoscribe.report import words
 
+STAIN = {"section": "S", "normaliser": {"method": "macenko"}}
+
 
 @pytest.mark.parametrize(
     ("value", "text"),
@@ -28,7 +30,7 @@ def test_nested_values_become_rows_named_by_their_path():
     assert rows == {"a.b": "1", "a.c": "1, 2", "d.1.e": "none"}
 
 
-def test_the_gravest_finding_is_the_verdict():
+def test_the_most_severe_finding_is_the_verdict():
     findings = [{"level": "ok"}, {"level": "refused"}, {"level": "warning"}]
     assert words.worst_level(findings) == "refused"
     assert words.worst_level([]) == "ok"
@@ -61,7 +63,7 @@ def test_a_chosen_number_is_set_against_the_next_best():
 def test_the_numbers_that_would_do_as_well_are_named():
     choice = {"numbers": [3, 4, 5], "stability": [0.88, 0.9, 0.4], "chosen": 4, "admissible": [3, 4]}
     said = " ".join(words.why_this_number({"requested": None, "choice": choice}, 4))
-    assert "as admissible: 3." in said
+    assert "equally admissible: 3." in said
     choice["admissible"] = [4]
     assert "admissible" not in " ".join(words.why_this_number({"requested": None, "choice": choice}, 4))
 
@@ -71,20 +73,23 @@ def test_a_stability_that_is_not_known_is_left_out_of_the_curve():
     assert words.stability_curve({"choice": choice}) == {3: 0.6, 4: 0.9}
 
 
-def test_nothing_told_gives_nothing_said():
+def test_unknown_evidence_gives_no_sentences():
     assert words.why_this_number({}, 4) == []
 
 
 @pytest.mark.parametrize(("ari", "said"), [(0.8, "0.40 above"), (0.41, "no better than"), (0.2, "0.20 below")])
 def test_a_score_is_set_against_its_best_floor(ari, said):
-    scores = {"ari": ari, "floors": {"coordinates": {"ari": 0.1}, "colour": {"ari": 0.4}}}
+    scores = {"ari": {"score": ari, "coordinates": 0.1, "colour": 0.4}}
     text = " ".join(words.score_sentences(scores))
     assert said in text
     assert "colour only, 0.40" in text
 
 
 def test_scores_without_floors_make_a_table_of_one_column():
-    assert words.score_rows({"ari": 0.5, "spots": 170}) == (["this run"], [("adjusted Rand index", ["0.500"])])
+    assert words.score_rows({"ari": {"score": 0.5}, "spots": 170}) == (
+        ["this run"],
+        [("adjusted Rand index", ["0.500"])],
+    )
 
 
 def test_methods_name_the_encoder_its_licence_the_versions_and_the_seed(contents_of):
@@ -102,14 +107,18 @@ def test_methods_name_the_encoder_its_licence_the_versions_and_the_seed(contents
 
 
 def test_methods_say_when_a_licence_is_not_stated(contents_of):
-    assert "licence not stated" in words.methods(contents_of(record={"encoder": {"name": "mine"}}))
+    assert "licence not stated" in words.methods(
+        contents_of(record={"configuration": {"embed": {"encoder": {"name": "mine"}}}})
+    )
 
 
 def test_methods_name_the_stain_normalisation_and_the_method(contents_of):
-    text = words.methods(contents_of(record={"configuration": {"stain": "macenko", "method": "histology"}}))
+    text = words.methods(
+        contents_of(record={"configuration": {"embed": {"stain": STAIN}, "domains": {"method": "histology"}}})
+    )
     assert "Stain was normalised (macenko)" in text
     assert "by the method histology" in text
-    assert "Stain" not in words.methods(contents_of(record={"configuration": {"stain": "none"}}))
+    assert "Stain" not in words.methods(contents_of(record={"configuration": {"embed": {"stain": None}}}))
 
 
 def test_methods_say_of_a_consensus_how_many_divisions_it_is_of(contents_of):
@@ -118,14 +127,14 @@ def test_methods_say_of_a_consensus_how_many_divisions_it_is_of(contents_of):
     assert "consensus" not in words.methods(contents_of(evidence={}))
 
 
-def test_a_choice_that_the_repeats_do_not_support_is_told():
+def test_a_choice_that_the_repeats_do_not_support_is_reported():
     evidence = {"requested": None, "choice": {"chosen": 3, "agreed": False, "numbers": [2, 3], "stability": [0.4, 0.5]}}
     assert any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))
     evidence["choice"]["agreed"] = True
     assert not any(sentence.startswith("No number is stable here") for sentence in words.why_this_number(evidence, 3))
 
 
-def test_a_domain_that_stands_on_one_division_is_told():
-    told = words.why_this_number({"requested": 8, "all_domains_hold": False}, 8)
-    assert any("single division" in sentence for sentence in told)
+def test_a_domain_from_one_division_alone_is_reported():
+    sentences = words.why_this_number({"requested": 8, "all_domains_hold": False}, 8)
+    assert any("single division" in sentence for sentence in sentences)
     assert not any("single division" in sentence for sentence in words.why_this_number({"requested": 8}, 8))

@@ -118,20 +118,18 @@ def test_the_order_of_rows_in_the_table_of_domains_changes_nothing(full, tmp_pat
 
 def test_everything_from_the_data_is_escaped(tmp_path, contents_of):
     evil = "<script>alert(1)</script><img src=http://evil>"
-    finding = {"name": evil, "level": "ok", "message": evil, "evidence": {evil: evil}, "mend": evil}
+    finding = {"name": evil, "level": "ok", "message": evil, "evidence": {evil: evil}, "fix": evil}
     text = text_of(
         tmp_path,
         contents_of(
             notes=(evil,),
             preflight={"findings": [finding], "mpp_by_source": {evil: 4.0}},
             evidence={"requested": None, "choice": {"chosen": 3, "rule": evil}, evil: [evil]},
-            scores={"ari": 0.5, "floors": {evil: {"ari": 0.1}}},
+            scores={"ari": {"score": 0.5, evil: 0.1}},
             record={
                 "versions": {evil: evil},
-                "configuration": {evil: {evil: evil}},
-                "encoder": {"name": evil, "licence": evil},
+                "configuration": {evil: {evil: evil}, "embed": {"encoder": {"name": evil, "licence": evil}}},
                 "inputs": [{"path": evil, "bytes": 1, "sha256": evil}],
-                "stages": [{"name": evil}],
             },
         ),
     )

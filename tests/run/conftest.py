@@ -11,6 +11,25 @@ from pathlib import Path
 
 import pytest
 
+# what imports the resolution of figures by its name
+_DRAWING = ("layout", "domains_figures", "evaluation_apart", "evaluation_figures", "maps_figures", "on_spots", "umap")
+
+
+@contextmanager
+def drawing_small() -> Iterator[None]:
+    """Draw figures small: hundreds of results are made here, and a third of the time would go into pictures."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in _DRAWING:
+            patched.setattr(f"histoscribe.report.{name}.DPI", 50)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def coarse_figures() -> Iterator[None]:
+    """Figures of this module's results are small."""
+    with drawing_small():
+        yield
+
 
 @pytest.fixture(scope="session")
 def vendor(tmp_path_factory) -> Path:
@@ -18,7 +37,7 @@ def vendor(tmp_path_factory) -> Path:
     from histoscribe.phantom import make_phantom, write_spaceranger
 
     folder = tmp_path_factory.mktemp("phantom") / "section"
-    write_spaceranger(make_phantom(3, size_um=1400.0, mpp=1.0, n_domains=3), folder)
+    write_spaceranger(make_phantom(3, size_um=1100.0, mpp=1.0, n_domains=3), folder)
     return folder
 
 
@@ -28,7 +47,8 @@ def finished(vendor, tmp_path_factory) -> Path:
     from histoscribe.run.verbs import run_sections
 
     out = tmp_path_factory.mktemp("finished") / "result"
-    run_sections(vendor, out=out, encoder="morphology", n_domains=3)
+    with drawing_small():
+        run_sections(vendor, out=out, encoder="morphology", n_domains=3)
     return out
 
 

@@ -13,8 +13,8 @@ import spatialdata  # noqa: F401
 
 from histoscribe.domains import DOMAINS
 from histoscribe.encoders import build_encoder, load_card
-from histoscribe.run.config import RunConfig
 from histoscribe.run.events import json_log
+from histoscribe.run.section.settings import RunConfig
 from histoscribe.run.verbs import run_sections
 
 

@@ -14,7 +14,8 @@ import spatialdata
 import xarray
 
 from histoscribe.maps import MAPPERS
-from histoscribe.run.maps import MapSettings, map_section
+from histoscribe.run.maps.section import map_section
+from histoscribe.run.maps.settings import MapSettings
 
 LOADED = (anndata, sklearn.decomposition, spatialdata, xarray)
 

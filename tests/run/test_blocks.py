@@ -7,8 +7,8 @@ from scipy import sparse
 
 from histoscribe.errors import ConfigError
 from histoscribe.phantom import make_phantom, write_visium_hd
-from histoscribe.run.blocks import chosen_tile_um
-from histoscribe.run.config import RunConfig
+from histoscribe.run.section.blocks import chosen_tile_um
+from histoscribe.run.section.settings import RunConfig
 from histoscribe.run.verbs import run_sections
 from histoscribe.section import Lattice, Section
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, a run goes on from where it was and ends with the bytes of an undisturbed one."""
+"""Killed at any moment, a run continues from where it was and ends with the bytes of an undisturbed one."""
 
 import json
 import random

@@ -8,8 +8,9 @@ import pytest
 from histoscribe.cli import main
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.phantom import make_phantom, write_spaceranger
-from histoscribe.run.config import RunConfig
-from histoscribe.run.domains import domains, score
+from histoscribe.run.domains import domains
+from histoscribe.run.section.score import score
+from histoscribe.run.section.settings import RunConfig
 from histoscribe.store.result import verify_result
 
 
@@ -56,7 +57,17 @@ def test_an_h5ad_without_a_picture_gives_a_whole_result(result, spots):
     assert {"markers.csv", "neighbours.csv", "report.html", "section.zarr"} <= {path.name for path in out.iterdir()}
 
 
-def test_counts_are_read_by_niche_unless_told_otherwise(result):
+def test_scanpy_goes_on_from_the_features_that_were_divided(result):
+    import scanpy
+    import spatialdata
+
+    table = spatialdata.read_zarr(result[0] / "section.zarr").tables["table"]
+    assert table.obsm["X_niche"].shape[0] == table.n_obs
+    scanpy.pp.neighbors(table, use_rep="X_niche")
+    assert table.obsp["connectivities"].nnz > table.n_obs
+
+
+def test_counts_are_read_by_niche_unless_stated_otherwise(result):
     assert json.loads((result[0] / "domains.json").read_text())["method"] == "niche"
 
 
@@ -68,9 +79,9 @@ def test_the_report_names_each_domain_its_genes_and_nothing_outside(result):
     assert "https://" not in page
 
 
-def test_a_score_stands_beside_its_floors(result, labels):
-    scores = score(result[0], labels=labels)
-    assert json.loads((result[0] / "score.json").read_text()) == scores
+def test_a_score_stands_beside_its_floors(result, labels, tmp_path):
+    scores = score(result[0], labels=labels, out=tmp_path / "score.json")
+    assert json.loads((tmp_path / "score.json").read_text()) == scores
     assert scores["ari"]["score"] > max(scores["ari"]["coordinates"], scores["ari"]["depth"])
     assert scores["ari"]["colour"] is None
     assert scores["dropped"] == 0
@@ -108,18 +119,44 @@ def test_the_command_line_prints_scores_with_floors(result, labels, capsys):
     assert "depth only" in printed
 
 
-def test_the_clustering_of_niche_can_be_chosen_on_the_command_line(h5ad, tmp_path):
+def test_what_divides_the_features_can_be_chosen(h5ad, tmp_path):
+    chosen = ["--n-domains", "3", "--clustering", "louvain", "--edge-weight", "cosine", "--components", "8"]
     with pytest.raises(SystemExit) as end:
-        main(["domains", str(h5ad), "--out", str(tmp_path / "out"), "--n-domains", "3", "--clustering", "leiden"])
+        main(["domains", str(h5ad), "--out", str(tmp_path / "out"), *chosen, "--neighbours", "9"])
     assert end.value.code == 0
-    assert json.loads((tmp_path / "out" / "domains.json").read_text())["method"] == "niche-leiden"
+    evidence = json.loads((tmp_path / "out" / "domains.json").read_text())
+    assert (evidence["clustering"], evidence["edge_weight"]) == ("louvain", "cosine")
+    assert evidence["blocks"]["counts"]["components"] == 8
+    domains(h5ad, out=tmp_path / "usual", config=RunConfig(encoder="morphology", n_domains=3))
+    one, other = ((tmp_path / folder / "domains.csv").read_bytes() for folder in ("out", "usual"))
+    assert one != other
 
 
-def test_a_clustering_for_a_method_that_has_its_own_is_refused(h5ad, tmp_path, capsys):
+def test_options_of_efnst_reach_it_from_the_command_line_and_from_a_file(h5ad, tmp_path):
+    (tmp_path / "run.toml").write_text("[efnst]\npre_epochs = 4\nlinear_encoder_hidden = [16, 8]\n")
+    chosen = ["--n-domains", "3", "--method", "efnst", "--config", str(tmp_path / "run.toml"), "--efnst.epochs", "2"]
     with pytest.raises(SystemExit) as end:
-        main(["domains", str(h5ad), "--out", str(tmp_path / "out"), "--method", "efnst", "--clustering", "leiden"])
-    assert end.value.code != 0
-    assert "one way to cluster" in capsys.readouterr().err
+        main(["domains", str(h5ad), "--out", str(tmp_path / "out"), *chosen])
+    assert end.value.code == 0
+    used = json.loads((tmp_path / "out" / "domains.json").read_text())["settings"]
+    assert (used["pre_epochs"], used["epochs"], used["linear_encoder_hidden"]) == (4, 2, [16, 8])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"method": "efnst", "components": 5}, "efnst takes no components"),
+        ({"efnst": {"epochs": 3}}, "niche takes no efnst"),
+        ({"method": "efnst", "efnst": {"epoch": 3}}, "did you mean epochs"),
+        ({"method": "efnst", "efnst": {"mask_rate": 1.5}}, "mask_rate"),
+        ({"edge_weight": "cosine"}, "no edges to weigh"),
+        ({"clustering": "kmeans"}, "no clustering 'kmeans'"),
+        ({"neighbours": 0}, "neighbours must be at least 1"),
+    ],
+)
+def test_what_a_method_cannot_use_is_refused_before_any_work(h5ad, tmp_path, given, message):
+    with pytest.raises(ConfigError, match=message):
+        domains(h5ad, out=tmp_path / "out", config=RunConfig(encoder="morphology", **given))
     assert not (tmp_path / "out").exists()
 
 

@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from histoscribe.errors import ConfigError, InputError, ResultError
-from histoscribe.run.config import RunConfig
-from histoscribe.run.verbs import read_labels, run_sections
+from histoscribe.run.section.settings import RunConfig
+from histoscribe.run.verbs import run_sections
 from histoscribe.store.result import verify_result
 
 
@@ -39,14 +38,14 @@ def test_a_result_below_a_file_is_refused_before_anything_is_computed(vendor, tm
         run_sections(vendor, out=tmp_path / "file" / "r", encoder="morphology")
 
 
-def test_a_section_without_a_picture_is_refused(tmp_path):
+def test_a_section_without_a_picture_and_without_counts_is_refused(tmp_path):
     import anndata as ad
     import numpy as np
 
-    spots = ad.AnnData(np.ones((40, 3), np.float32))
+    spots = ad.AnnData(np.full((40, 3), 0.5, np.float32))
     spots.obsm["spatial"] = np.random.default_rng(0).uniform(0, 1000, (40, 2))
     spots.write_h5ad(tmp_path / "spots.h5ad")
-    with pytest.raises(InputError, match="no image"):
+    with pytest.raises(InputError, match="neither a picture nor counts"):
         run_sections(tmp_path / "spots.h5ad", out=tmp_path / "r", encoder="morphology")
     assert not (tmp_path / "r").exists()
 
@@ -62,7 +61,7 @@ def test_the_same_command_again_does_nothing_again(vendor, finished):
     run_sections(vendor, out=finished, encoder="morphology", n_domains=3, listen=states.append)
     done = {event["stage"]: event["state"] for event in states if event["event"] == "stage"}
     assert {stage: state for stage, state in done.items() if stage != "read"} == dict.fromkeys(
-        ("check", "embed", "domains", "section", "report"), "reused"
+        ("check", "embed", "domains", "describe", "section", "report"), "reused"
     )
 
 
@@ -84,12 +83,6 @@ def test_stain_is_fitted_on_the_reference_and_changes_the_embedding(vendor, fini
     before, after = load_embedding(finished / "embedding.zarr"), load_embedding(tmp_path / "r" / "embedding.zarr")
     assert before.shape == after.shape
     assert not (before == after).all()
-
-
-def test_labels_without_the_right_columns_are_refused(tmp_path):
-    pd.DataFrame({"spot": ["a"], "layer": ["L1"]}).to_csv(tmp_path / "labels.csv", index=False)
-    with pytest.raises(InputError, match=r"no column barcode, domain(.|\n)*spot, layer"):
-        read_labels(tmp_path / "labels.csv")
 
 
 def test_more_domains_than_spots_is_refused_before_embedding(vendor, tmp_path):

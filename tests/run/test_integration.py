@@ -5,7 +5,7 @@ import pytest
 
 import histoscribe as hs
 from histoscribe.errors import ConfigError
-from histoscribe.run.config import RunConfig
+from histoscribe.run.section.settings import RunConfig
 from histoscribe.store.files import read_json
 
 
@@ -19,7 +19,7 @@ def whole(vendor, tmp_path_factory):
 
 def test_counts_are_used_where_there_are_any(finished):
     assert read_json(finished / "domains.json")["method"] == "niche"
-    assert read_json(finished / "run.json")["configuration"]["method"] == "niche"
+    assert read_json(finished / "run.json")["stages"]["domains"]["settings"]["method"] == "niche"
 
 
 def test_another_method_can_be_asked_for(vendor, tmp_path):

@@ -9,12 +9,17 @@ import pandas as pd
 import pytest
 
 from histoscribe.errors import ConfigError, InputError, ResultError
-from histoscribe.run import fold_stages, predicting
-from histoscribe.run.predict_options import PredictOptions, read_options
-from histoscribe.run.predicting import evaluate, fit, predict
+from histoscribe.run.cohort import folds as fold_stages
+from histoscribe.run.cohort import planning, sections
+from histoscribe.run.cohort.evaluate import evaluate
+from histoscribe.run.cohort.fit import fit
+from histoscribe.run.cohort.model import read_model
+from histoscribe.run.cohort.options import PredictOptions, read_options
+from histoscribe.run.cohort.predict import predict
 from histoscribe.store.result import verify_result
 
-OPTIONS = PredictOptions(heads=("ridge",), encoders=("morphology",), tile_um=(112.0,), n_genes=8)
+TYPES = PredictOptions(heads=("ridge",), encoders=("morphology",), tile_um=(112.0,))
+OPTIONS = TYPES.updated(n_genes=8)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +44,7 @@ def cohort(tmp_path_factory):
 @pytest.fixture
 def without_page(monkeypatch):
     """Leave the figures out: they take longer than everything else, and other tests look at them."""
-    monkeypatch.setattr("histoscribe.run.evaluation_files.write_evaluation_page", lambda folder, contents: [])
+    monkeypatch.setattr("histoscribe.run.cohort.evaluation.write_evaluation_page", lambda folder, contents: [])
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,17 @@ def test_the_result_is_whole_and_holds_every_promised_file(evaluated):
     assert verify_result(evaluated.folder).ok
     for name in ("report.html", "scores.json", "audit.json", "predictions/P0S0.h5ad", "figures/ladder.png"):
         assert (evaluated.folder / name).is_file()
+
+
+def test_sections_lie_less_apart_once_they_are_standardised(evaluated):
+    apart = evaluated.scores["apart"]
+    encoded, standardised = apart["ways"].values()
+    assert (apart["features"], apart["without_depth"]) == ("morphology@112", True)
+    assert standardised["share"] < 1e-6 < 0.02 < encoded["share"]
+    assert set(encoded["mixing"]) == {"P0S0", "P1S0", "P2S0"}
+    assert np.mean(list(standardised["mixing"].values())) > np.mean(list(encoded["mixing"].values()))
+    assert "How far the sections lie apart" in (evaluated.folder / "report.html").read_text()
+    assert (evaluated.folder / "figures" / "apart.png").is_file()
 
 
 def test_the_page_says_whether_a_stack_is_worth_it(cohort, tmp_path):
@@ -121,7 +137,7 @@ def test_a_fold_that_fails_does_not_lose_the_finished_ones(cohort, tmp_path, mon
 
     def failing(sections, fold, settings):
         if fold.name == "P1":
-            raise InputError("it cannot be", where="a test", mend="try again")
+            raise InputError("it cannot be", where="a test", fix="try again")
         return honest(sections, fold, settings)
 
     monkeypatch.setattr(fold_stages, "evaluate_fold", failing)
@@ -148,7 +164,7 @@ def test_no_fold_takes_its_colours_from_a_section_that_it_tests(cohort, tmp_path
 
 
 def test_a_model_gives_a_new_slide_the_colours_of_its_training(cohort, tmp_path, monkeypatch):
-    from histoscribe.run.stain import StainReference
+    from histoscribe.encoders.stain import StainReference
 
     asked = []
     honest = StainReference.on
@@ -175,7 +191,7 @@ def test_one_section_is_divided_into_blocks_and_marked_leaky(cohort, tmp_path, w
 def test_cell_types_come_from_the_sheets_tables(cohort, evaluated, tmp_path):
     shutil.copytree(evaluated.folder, tmp_path / "r")  # with its embeddings
     found = evaluate(
-        cohort / "sheet.csv", out=tmp_path / "r", target="abundance", options=OPTIONS.updated(heads=("mean",))
+        cohort / "sheet.csv", out=tmp_path / "r", target="abundance", options=TYPES.updated(heads=("mean",))
     )
     assert found.scores["main"] == "mean_spot_spearman"
     assert set(found.scores["folds"][0]["targets"]) == {"a", "b", "c", "d"}
@@ -183,7 +199,7 @@ def test_cell_types_come_from_the_sheets_tables(cohort, evaluated, tmp_path):
 
 def test_a_model_predicts_a_picture_alone(model, cohort, tmp_path):
     found = predict(model, cohort / "P1S0" / "P1S0.tif", out=tmp_path / "p")["P1S0"]
-    written = ad.read_h5ad(tmp_path / "p" / "predictions.h5ad")
+    written = ad.read_h5ad(tmp_path / "p" / "predictions" / "predictions.h5ad")
     assert {"lower", "upper"} <= set(written.layers)
     assert {"verdict", "skill"} <= set(written.var)
     assert written.obsm["spatial"].shape == (found.table.n_obs, 2)
@@ -195,7 +211,7 @@ def test_the_predictions_open_as_spatialdata(model, cohort, tmp_path):
     import spatialdata
 
     predict(model, cohort / "P1S0", out=tmp_path / "p")
-    table = spatialdata.read_zarr(tmp_path / "p" / "section.zarr").tables["table"]
+    table = spatialdata.read_zarr(tmp_path / "p" / "predictions" / "predictions.zarr").tables["table"]
     assert {"lower", "upper"} <= set(table.layers)
     assert "distance" in table.obs
 
@@ -237,7 +253,7 @@ def of_two(cohort, tmp_path_factory):
 
 
 def test_a_model_of_two_encoders_keeps_both_and_predicts_with_both(of_two, cohort, tmp_path):
-    fitted = predicting.read_model(of_two)
+    fitted = read_model(of_two)
     assert [card["name"] for card in fitted.facts["encoders"]] == ["morphology", "second"]
     assert {"morphology@112", "second@112"} <= set(fitted.head.front_.widths)
     found = predict(of_two, cohort / "P1S0", out=tmp_path / "p", encoders=[card(tmp_path)])
@@ -260,8 +276,8 @@ def test_one_more_encoder_leaves_the_work_of_the_others_as_it_is(cohort, evaluat
     events = []
     together = OPTIONS.updated(encoders=("morphology", card(tmp_path)), heads=("mean",))
     evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=together, listen=events.append)
-    embedded = {event["stage"] for event in events if event.get("stage", "").startswith("embed")}
-    assert embedded == {"embed 112 um (second)"}
+    embedded = {event["stage"] for event in events if event.get("state") == "done" and "embed" in event["stage"]}
+    assert embedded == {"embed 112 um (second)", *(f"embed P{k}S0@second" for k in range(3))}
     assert set(json.loads((tmp_path / "r" / "run.json").read_text())["encoder"]) == {"morphology", "second"}
 
 
@@ -302,7 +318,7 @@ def test_a_plan_with_a_patient_on_both_sides_is_not_carried_out(cohort, tmp_path
     from histoscribe.predict.splits import Fold
 
     leak = [Fold("P0", ("P0S0", "P1S0"), ("P2S0",), "patient", leaky=False)]
-    monkeypatch.setattr(predicting, "outer_folds", lambda sections, by: leak)
+    monkeypatch.setattr(planning, "outer_folds", lambda sections, by: leak)
     path = sheet(cohort, tmp_path, lambda table: table.assign(patient=["P0", "P1", "P0"]))
     with pytest.raises(InputError, match=r"a patient is on both sides(.|\n)*P0"):
         evaluate(path, out=tmp_path / "r", options=OPTIONS)
@@ -326,13 +342,13 @@ def test_abundances_of_other_spots_are_refused(cohort, tmp_path):
         return table
 
     with pytest.raises(InputError, match=r"spots of section 'P0S0' have no abundances"):
-        evaluate(sheet(cohort, tmp_path, swapped), out=tmp_path / "r", target="abundance", options=OPTIONS)
+        evaluate(sheet(cohort, tmp_path, swapped), out=tmp_path / "r", target="abundance", options=TYPES)
 
 
 def test_a_sheet_without_abundances_is_refused_for_cell_types(cohort, tmp_path):
     path = sheet(cohort, tmp_path, lambda table: table.drop(columns="abundance"))
     with pytest.raises(InputError, match="no table of cell types"):
-        evaluate(path, out=tmp_path / "r", target="abundance", options=OPTIONS)
+        evaluate(path, out=tmp_path / "r", target="abundance", options=TYPES)
 
 
 def test_a_section_without_an_image_is_refused(tmp_path):
@@ -376,15 +392,15 @@ def test_counts_that_teach_nothing_are_refused(cohort, tmp_path, change, words):
 
 
 def test_sections_scanned_at_different_scales_are_refused_with_the_way_out(cohort, tmp_path, monkeypatch):
-    honest = predicting.read_files
+    honest = sections.read_files
 
-    def coarse(request, **options):
+    def coarse(request, options, **given):
         from dataclasses import replace
 
-        files = honest(request, **options)
+        files = honest(request, options, **given)
         return replace(files, mpp=8.0) if files.name == "P1S0" else files
 
-    monkeypatch.setattr(predicting, "read_files", coarse)
+    monkeypatch.setattr(sections, "read_files", coarse)
     with pytest.raises(InputError, match=r"different scales(.|\n)*--mpp 8"):
         evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS)
 
@@ -394,7 +410,7 @@ def test_options_are_read_from_toml_and_wrong_ones_named(tmp_path):
     options = read_options(tmp_path / "o.toml")
     assert (options.heads, options.tile_um, options.head_options) == (("knn",), (80, 160), {"knn": {"components": 8}})
     (tmp_path / "o.toml").write_text("hedas = 3\nseed = 'x'\n")
-    with pytest.raises(ConfigError, match=r"'hedas' is not an option(.|\n)*wrong type"):
+    with pytest.raises(ConfigError, match=r"'hedas' is not a setting(.|\n)*not of the right kind"):
         read_options(tmp_path / "o.toml")
 
 
@@ -405,16 +421,74 @@ def test_genes_of_a_file_are_predicted_in_its_order(cohort, tmp_path):
         evaluate(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS.updated(genes=str(tmp_path / "genes.txt")))
 
 
-def test_the_challenges_path_ends_in_a_file_to_submit(tmp_path):
+@pytest.fixture(scope="module")
+def challenge(tmp_path_factory):
+    """A file of the challenge's layout: two training slides, one to predict."""
     from histoscribe.phantom import cohort, make_phantom, write_challenge_h5
 
-    like = make_phantom(0, size_um=1200.0, mpp=2.0, n_domains=3, n_genes=40)
-    path = write_challenge_h5(list(cohort(3, like=like)), tmp_path / "challenge.h5", n_test=1)
-    options = OPTIONS.updated(target="abundance")
+    like = make_phantom(0, size_um=900.0, mpp=2.0, n_domains=3, n_genes=40)
+    return write_challenge_h5(list(cohort(3, like=like)), tmp_path_factory.mktemp("challenge") / "c.h5", n_test=1)
+
+
+def test_the_challenge_does_not_say_its_patients(challenge, tmp_path):
     with pytest.raises(InputError, match="patient of 2 of 2"):
-        evaluate(path, out=tmp_path / "r", options=options)
-    fit(path, out=tmp_path / "m", head="ridge", options=options)
-    predict(tmp_path / "m", path, out=tmp_path / "p")
-    table = pd.read_csv(tmp_path / "p" / "predictions.csv")
+        evaluate(challenge, out=tmp_path / "r", options=TYPES.updated(target="abundance"))
+
+
+SMALL = {"multiscale_pixels": {"tile_px": 30, "width": 4, "epochs": 1}}
+SUBMITTED = {
+    "plain": {"heads": ("ridge",)},
+    "ensemble": {"heads": ("ridge",), "ensemble": "folds", "by": "section"},
+    "stack": {
+        "heads": ("stack",),
+        "head_options": {"stack": {"heads": ["ridge", "multiscale_pixels"], "options": SMALL}},
+        "pixel_px": 30,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", SUBMITTED)
+def test_the_challenges_path_ends_in_a_file_to_submit(kind, challenge, tmp_path):
+    fit(challenge, out=tmp_path / "m", options=TYPES.updated(target="abundance", **SUBMITTED[kind]))
+    found = predict(tmp_path / "m", challenge, out=tmp_path / "p")
+    table = pd.read_csv(tmp_path / "p" / "predictions" / "predictions.csv")
     assert list(table) == ["ID", *(f"C{k}" for k in range(1, 36))]
     assert table["ID"].tolist() == list(range(len(table)))
+    (slide,) = found.values()
+    np.testing.assert_allclose(table.drop(columns="ID"), slide.table.X, rtol=1e-5)
+    # better than one constant ranking of all types, on a slide that is not in the training
+    truth = pd.read_csv(challenge.with_name("c_truth.csv"))[list(table)[1:]]
+    assert table.drop(columns="ID").corrwith(truth, axis=1, method="spearman").mean() > 0.3
+
+
+def test_an_ensemble_says_which_folds_it_has_and_is_read_back(cohort, tmp_path):
+    fitted = fit(cohort / "sheet.csv", out=tmp_path / "m", options=OPTIONS.updated(ensemble="folds"))
+    assert fitted.facts["ensemble"]["P1"] == {"train": ["P0S0", "P2S0"], "held_out": ["P1S0"]}
+    assert (fitted.facts["inner"]["groups"], fitted.facts["inner"]["warning"]) == ("patient", None)
+    parts = {entry["part"] for entry in fitted.facts["audit"]}
+    assert parts >= {"ridge without P0", "ridge without P1", "ridge without P2"}
+    card = (tmp_path / "m" / "MODEL_CARD.md").read_text()
+    assert card.startswith("# ridge, the mean of 3 members for 8 genes")
+    assert "without one of the following: P0, P1, P2" in card
+    slide = predict(tmp_path / "m", cohort / "P1S0", out=tmp_path / "p")["P1S0"].table
+    assert len(fitted.head.members_) == 3
+    assert np.isfinite(slide.X).all()
+    assert slide.uns["histoscribe_prediction"]["head"] == "ridge, the mean of 3 members"
+
+
+def test_an_ensemble_by_section_of_one_patient_is_marked_leaky(cohort, tmp_path):
+    path = sheet(cohort, tmp_path, lambda table: table.assign(patient="P"))
+    fitted = fit(path, out=tmp_path / "m", options=OPTIONS.updated(ensemble="folds", by="section", heads=("mean",)))
+    assert fitted.facts["inner"]["warning"].startswith("LEAKY")
+
+
+@pytest.mark.parametrize(
+    ("work", "given", "words"),
+    [
+        (fit, {"by": "section"}, "no use for by"),
+        (evaluate, {"ensemble": "folds"}, "no use for ensemble"),
+    ],
+)
+def test_folds_are_of_an_ensemble_alone(work, given, words, cohort, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        work(cohort / "sheet.csv", out=tmp_path / "r", options=OPTIONS.updated(**given))

@@ -4,7 +4,7 @@ import pytest
 
 from histoscribe.cli import main
 from histoscribe.cli.predicting import ladder
-from histoscribe.run import predicting
+from histoscribe.run.cohort import evaluate as predicting
 
 
 def scores(*, leaky=False):
@@ -49,9 +49,9 @@ def test_options_of_the_command_line_reach_the_evaluation(tmp_path, monkeypatch,
     options = given["options"]
     assert (options.heads, options.by, options.n_genes, options.seed) == (("ridge", "knn"), "section", 30, 5)
     assert options.encoders == ("uni", "own.toml")
-    told = capsys.readouterr()
-    assert "LEAKY" in told.out
-    assert "LEAKY" in told.err
+    printed = capsys.readouterr()
+    assert "LEAKY" in printed.out
+    assert "LEAKY" in printed.err
 
 
 def test_a_refusal_ends_with_status_2_and_says_what_to_do(tmp_path, capsys):

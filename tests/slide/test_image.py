@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histoscribe.errors import InputError
+from histoscribe.errors import ConfigError, InputError
 from histoscribe.slide.image import ArraySource, SlideImage
 
 
@@ -78,3 +78,24 @@ def test_the_lazy_array_holds_the_picture_channels_first() -> None:
     assert lazy.shape == (3, 130, 90)
     assert lazy.dtype == np.uint8
     np.testing.assert_array_equal(np.moveaxis(lazy.compute(), 0, 2), pixels)
+
+
+def endless(height: int, width: int) -> np.ndarray:
+    return np.broadcast_to(np.uint8(0), (height, width, 3))
+
+
+def test_a_picture_larger_than_any_slide_is_refused_wherever_it_comes_from():
+    for height, width in [(1_000_000, 1_000_000), (1_000_001, 40), (450_000, 450_000)]:
+        with pytest.raises(InputError, match="larger than any slide"):
+            SlideImage(ArraySource([endless(height, width)]))
+
+
+def test_the_largest_picture_can_be_set(monkeypatch):
+    monkeypatch.setenv("HISTOSCRIBE_MAX_GIGAPIXELS", "300")
+    assert SlideImage(ArraySource([endless(500_000, 500_000)])).height == 500_000
+    monkeypatch.setenv("HISTOSCRIBE_MAX_GIGAPIXELS", "0.001")
+    with pytest.raises(InputError, match="larger than any slide"):
+        SlideImage(ArraySource([endless(2_000, 2_000)]))
+    monkeypatch.setenv("HISTOSCRIBE_MAX_GIGAPIXELS", "many")
+    with pytest.raises(ConfigError, match="positive number"):
+        SlideImage(ArraySource([endless(20, 20)]))

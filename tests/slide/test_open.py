@@ -462,8 +462,8 @@ REFUSED = {
     "HDF5": ("a.h5", b"\x89HDF\r\n\x1a\n\0\0", "HDF5"),
     "zip": ("a.zip", b"PK\3\4\x14\0\0\0", "zip"),
     "LFS pointer": ("a.tif", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-    "truncated JPEG": ("a.jpg", _cut(jpeg_bytes(), 0.7), "before its end marker"),
-    "truncated progressive JPEG": ("a.jpg", _cut(jpeg_bytes(progressive=True), 0.7), "before its end marker"),
+    "truncated JPEG": ("a.jpg", _cut(jpeg_bytes(), 0.7), "Premature end of JPEG"),
+    "truncated progressive JPEG": ("a.jpg", _cut(jpeg_bytes(progressive=True), 0.7), "damaged or incomplete"),
     "JPEG cut in its header": ("a.jpg", jpeg_bytes()[:30], "damaged or incomplete"),
     "truncated PNG": ("a.png", _cut(_png_bytes(), 0.7), "damaged or incomplete"),
     "PNG cut in its header": ("a.png", _png_bytes()[:20], "damaged or incomplete"),
@@ -477,7 +477,7 @@ REFUSED = {
     "TIFF cut in its header": ("a.tif", _tiff_bytes()[:6], "damaged or incomplete"),
     "TIFF of zeros": ("a.tif", b"II*\0" + bytes(100), "damaged or incomplete"),
     "TIFF with a damaged tile": ("a.tif", _damaged_tile(), "damaged or incomplete"),
-    "TIFF with half a JPEG tile": ("a.tif", _jpeg_tile_without_end(), "JPEG end marker"),
+    "TIFF with half a JPEG tile": ("a.tif", _jpeg_tile_without_end(), "the tile at x=64, y=0 of level 0"),
     "TIFF not written to its end": ("a.tif", _unwritten_tile(), "1 of them empty"),
     "too small PNG": ("a.png", imagecodecs.png_encode(RGB[:31]), "200 x 31 pixels"),
     "too small JPEG": ("a.jpg", imagecodecs.jpeg8_encode(np.ascontiguousarray(RGB[:, :31])), "31 x 150 pixels"),
@@ -517,7 +517,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_bad_files_are_refused_within_a_second_with_a_mend(tmp_path: Path, case: str) -> None:
+def test_bad_files_are_refused_within_a_second_with_a_fix(tmp_path: Path, case: str) -> None:
     name, data, says = REFUSED[case]
     path = tmp_path / name
     path.write_bytes(data)
@@ -529,7 +529,7 @@ def test_bad_files_are_refused_within_a_second_with_a_mend(tmp_path: Path, case:
     assert error.where == str(path)
     assert error.expected
     assert error.found
-    assert error.mend
+    assert error.fix
     assert says in str(error)
 
 

@@ -69,7 +69,7 @@ def test_background_comes_back_unchanged(method: str, measured: bool) -> None:
 def test_a_tile_of_one_colour_is_no_crash(method: str, colour: tuple[int, int, int]) -> None:
     tile = np.full((1, 48, 48, 3), colour, np.uint8)
     alone = fit_stain(method, stained(OTHER)).transform(tile)
-    np.testing.assert_array_equal(alone, tile)  # one colour tells nothing of two stains
+    np.testing.assert_array_equal(alone, tile)  # one colour says nothing about two stains
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,4 @@
-"""Single files: replaced in one step; a full or read-only disk is named with a mend."""
+"""Single files: replaced in one step; a full or read-only disk is named with a fix."""
 
 import errno
 
@@ -33,7 +33,7 @@ def test_an_unreadable_record_is_named(tmp_path):
         (errno.EDQUOT, "quota"),
     ],
 )
-def test_what_the_disk_answers_becomes_a_sentence(tmp_path, number, words):
+def test_errors_of_the_disk_become_a_sentence(tmp_path, number, words):
     with pytest.raises(ResultError, match=f"{words}(.|\n)*--out"), files.writing_to(tmp_path):
         raise OSError(number, "as the system says it", str(tmp_path / "x"))
 

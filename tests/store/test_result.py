@@ -129,6 +129,20 @@ def test_what_a_killed_process_was_writing_aside_is_not_in_the_result(tmp_path):
     assert files_below(tmp_path / "r") == ["array.zarr/chunk", "manifest.json", "run.json", "section.partial/kept"]
 
 
+def test_stages_that_an_interrupted_run_left_are_not_of_a_result_without_them(tmp_path):
+    def words(aside: Path) -> dict:
+        (aside / "words.txt").write_text("words")
+        return {}
+
+    with writing_result(tmp_path / "r") as draft:  # ends before it is published
+        draft.stage("numbers", "k", lambda aside: {"n": (aside / "numbers.txt").write_text("1")})
+    with writing_result(tmp_path / "r") as draft:
+        draft.stage("words", "k", words)
+        draft.publish({})
+    assert files_below(tmp_path / "r") == ["manifest.json", "run.json", "words.txt"]
+    assert list(read_record(tmp_path / "r")["stages"]) == ["words"]
+
+
 def test_a_resumable_stage_with_another_key_starts_anew(tmp_path):
     def interrupted(aside: Path) -> dict:
         (aside / "part").write_text("x")
@@ -142,7 +156,7 @@ def test_a_resumable_stage_with_another_key_starts_anew(tmp_path):
 
 
 @pytest.mark.parametrize("moved", range(6))
-def test_a_publication_cut_short_is_finished_by_the_next_reader(tmp_path, moved):
+def test_a_publication_cut_short_verifies_as_it_is_and_the_next_writer_ends_it(tmp_path, moved):
     older, newer = tmp_path / "r", tmp_path / "new"
     make_result(older)
     digest = make_result(newer, text="two", key="k2")["content_sha256"]
@@ -152,6 +166,16 @@ def test_a_publication_cut_short_is_finished_by_the_next_reader(tmp_path, moved)
         target = older / entry.name
         shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
         entry.replace(target)
+    before = contents(older)
+    check = verify_result(older)
+    assert check.ok
+    assert check.unfinished
+    assert check.strangers == ()
+    with pytest.raises(ResultError, match="cut short"):
+        read_record(older)
+    assert contents(older) == before
+    with writing_result(older):
+        pass
     assert verify_result(older).ok
     assert read_manifest_digest(older) == digest
     assert not ready.exists()
@@ -196,7 +220,7 @@ def test_a_folder_of_results_sends_to_one_of_them(tmp_path):
     make_result(tmp_path / "cohort" / "A")
     with pytest.raises(ResultError, match="holds results of several sections") as refused:
         verify_result(tmp_path / "cohort")
-    assert str(tmp_path / "cohort" / "A") in refused.value.mend
+    assert str(tmp_path / "cohort" / "A") in refused.value.fix
 
 
 def test_unknown_files_are_named_but_are_no_damage(tmp_path):
@@ -246,6 +270,10 @@ def test_verify_finds_each_of_200_damages_anywhere(tmp_path, kind):
             missed.append(name)
         shutil.rmtree(tmp_path / "hurt")
     assert missed == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files_below(folder)}
 
 
 def read_manifest_digest(folder: Path) -> str:

@@ -12,18 +12,19 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-import histoscribe
-from histoscribe.run.events import Event, Listener, json_log, tell_all
-from histoscribe.run.pipeline import Outcome
+from histoscribe._version import __version__
+from histoscribe.run.events import Event, Listener, broadcast, json_log
+from histoscribe.run.several import Outcome
 
 REFUSED, INCOMPLETE = 2, 3
 COLOURS = {"ok": "green", "warning": "yellow", "refused": "red", "broken": "red", "done": "green", "failed": "red"}
 
 app = App(
     name="histoscribe",
-    version=histoscribe.__version__,
+    version=__version__,
     help="Reads what an H&E-stained tissue section says about its genes.",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # it would end silently
 )
 _WIDE = 240  # columns of a table that goes to a file or a pipe: nothing in it is cut
 
@@ -43,7 +44,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Show:
-    """How a long command tells what it does."""
+    """How a long command shows what it does."""
 
     quiet: bool = False
     """Show no progress."""
@@ -76,28 +77,37 @@ def listener(show: Show | None) -> Iterator[Listener]:
             listeners.append(stack.enter_context(json_log(show.log_json)))
         if err.is_terminal and not show.quiet:
             listeners.append(_Bar(stack.enter_context(_progress())))
-        yield tell_all(listeners)
+        yield broadcast(listeners)
 
 
-def tell_notes(notes: Sequence[str]) -> None:
+def print_notes(notes: Sequence[str]) -> None:
     """Print what was decided in reading a section."""
     for note in notes:
         say(f"note    {note}")
 
 
-def tell_outcomes(outcomes: Sequence[Outcome], out: Path) -> int:
+def print_reused(stages: Sequence[str]) -> None:
+    """Print which stages had been done before and were taken over."""
+    if stages:
+        say(f"reused  {', '.join(stages)}: done before, and nothing that they depend on has changed")
+
+
+def print_outcomes(outcomes: Sequence[Outcome], out: Path) -> int:
     """Print where the reports lie, or which sections ended otherwise and why; returns the exit status."""
     if len(outcomes) == 1 and outcomes[0].folder == out:
         outcome = outcomes[0]
         say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains")
-        tell_notes(outcome.notes)
+        print_notes(outcome.notes)
+        print_reused(outcome.reused)
         say(f"report  {out / 'report.html'}")
         return 0
-    table = Table("section", "status", "spots", "domains", "reason or report")
+    facts = list(dict.fromkeys(name for one in outcomes for name in one.facts))
+    table = Table("section", "status", *facts, "reason or report")
     for one in outcomes:
         last = str(one.folder / "report.html") if one.folder else one.reason
         status = f"[{COLOURS[one.status]}]{one.status}[/]"
-        table.add_row(escape(one.section), status, f"{one.n_spots:,}", str(one.n_domains), escape(last))
+        numbers = [f"{one.facts[name]:,}" if name in one.facts else "" for name in facts]
+        table.add_row(escape(one.section), status, *numbers, escape(last))
     console.print(table)
     return 0 if all(one.status == "done" for one in outcomes) else INCOMPLETE
 

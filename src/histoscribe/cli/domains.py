@@ -1,19 +1,25 @@
 """Verbs on tissue domains: domains and score."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.table import Table
 
-from histoscribe.cli.app import Show, app, console, documented_by, listener, say, tell_notes, tell_outcomes
+from histoscribe.cli.app import Show, app, console, documented_by, listener, print_outcomes, say
+from histoscribe.cli.options import settings_from, takes, typed
+from histoscribe.errors import ConfigError, listing
 from histoscribe.run import domains as run_domains
-from histoscribe.run.blocks import clustered
-from histoscribe.run.config import RunConfig, read_config
-from histoscribe.run.transfer import transfer
+from histoscribe.run.requests import ReadOptions
+from histoscribe.run.section import score as run_score
+from histoscribe.run.section.settings import RunConfig
+from histoscribe.run.section.transfer import transfer as run_transfer
 
 FLOORS = ("coordinates", "colour", "depth")
+Transfer = Annotated[
+    Path | None,
+    Parameter(help="Result of another section; its domains are found on this slide from the picture alone."),
+]
 METRICS = {
     "ari": "adjusted Rand index",
     "nmi": "normalised mutual information",
@@ -22,63 +28,48 @@ METRICS = {
 }
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Settings:
-    """What is rarely changed."""
-
-    clustering: Literal["mixture", "leiden"] | None = None
-    """What divides the spots in niche: a Gaussian mixture, or Leiden; the mixture where not given."""
-    encoder: str | None = None
-    """Name of an encoder, or path of a card in TOML; "morphology", which needs no weights, where not given."""
-    seed: int | None = None
-    """Seed of everything random."""
-    config: Path | None = None
-    """File run.toml with any setting; the options given here win over it."""
-    transfer: Path | None = None
-    """Result of another section, whose domains are told to this slide from its picture alone."""
-
-
 @app.command
 @documented_by(run_domains.domains)
+@takes("settings", RunConfig, maps="--map")
 def domains(
     path: Path,
     *,
     out: Path,
-    method: Literal["niche", "niche-leiden", "efnst", "histology"] | None = None,
-    n_domains: int | None = None,
-    consensus: bool = False,
-    settings: Settings | None = None,
+    transfer: Transfer = None,
+    mpp: float | None = None,
+    settings: Any = None,
     show: Show | None = None,
 ) -> int:
     """Find the domains and print where the reports lie, or which sections were refused and why."""
-    given = settings or Settings()
-    if given.transfer is not None:
-        return _transferred(path, out, given, show)
-    config = RunConfig(encoder=run_domains.ENCODER) if given.config is None else read_config(given.config)
-    config = config.updated(encoder=given.encoder, seed=given.seed)
-    method_used = clustered(method, given.clustering)
+    if transfer is not None:
+        return _transferred(path, out, transfer, mpp, settings, show)
+    config = settings_from(settings, RunConfig(encoder=run_domains.ENCODER))
     with listener(show) as listen:
-        outcomes = run_domains.domains(
-            path, out=out, method=method_used, n_domains=n_domains, consensus=consensus, config=config, listen=listen
+        outcomes = run_domains.domains(path, out=out, config=config, mpp=mpp, listen=listen)
+    return print_outcomes(outcomes, out)
+
+
+def _transferred(path: Path, out: Path, result: Path, mpp: float | None, settings: Any, show: Show | None) -> int:
+    asked = {name: value for name, value in typed(settings).items() if value is not None}
+    encoder = asked.pop("encoder", None)
+    reading = ReadOptions().updated(**{name: asked.pop(name, None) for name in ReadOptions().reading()})
+    if asked or (settings and settings.config):
+        raise ConfigError(
+            "domains are transferred with the settings of the result that they come from",
+            where="--transfer",
+            found=listing([*asked, *(["config"] if settings.config else [])]),
+            fix="leave these options out; --encoder takes the path of the card where the result was made with one",
         )
-    return tell_outcomes(outcomes, out)
-
-
-def _transferred(path: Path, out: Path, given: Settings, show: Show | None) -> int:
     with listener(show) as listen:
-        outcome = transfer(path, result=given.transfer or out, out=out, encoder=given.encoder, listen=listen)
-    say(f"{outcome.section}: {outcome.n_spots:,} spots, {outcome.n_domains} domains told")
-    tell_notes(outcome.notes)
-    say(f"table  {out / 'domains.csv'}")
-    return 0
+        outcomes = run_transfer(path, result=result, out=out, encoder=encoder, mpp=mpp, reading=reading, listen=listen)
+    return print_outcomes(outcomes, out)
 
 
 @app.command
-@documented_by(run_domains.score)
+@documented_by(run_score.score)
 def score(result: Path, *, labels: Path, column: str | None = None, out: Path | None = None) -> int:
     """Print every score beside its floors."""
-    scores = run_domains.score(result, labels=labels, column=column, out=out)
+    scores = run_score.score(result, labels=labels, column=column, out=out)
     table = Table("score", "this result", *(f"{floor} only" for floor in FLOORS))
     for metric, name in METRICS.items():
         row = scores[metric]
@@ -86,7 +77,8 @@ def score(result: Path, *, labels: Path, column: str | None = None, out: Path | 
     console.print(table)
     say(f"{scores['scored']:,} spots scored, {scores['dropped']:,} without a label dropped")
     say(f"{scores['n_domains']} domains found, {scores['n_truth']} known")
-    say(f"written  {out or result / run_domains.SCORE}")
+    if out is not None:
+        say(f"written  {out}")
     return 0
 
 

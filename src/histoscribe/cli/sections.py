@@ -1,6 +1,5 @@
 """Verbs on sections: demo, check, run, verify, doctor and encoders."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,12 +7,13 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from histoscribe.cli.app import COLOURS, REFUSED, Show, app, console, documented_by, err, listener, say, tell_outcomes
+from histoscribe.cli.app import COLOURS, REFUSED, Show, app, console, documented_by, err, listener, print_outcomes, say
+from histoscribe.cli.options import settings_from, takes
 from histoscribe.errors import HistoscribeError
 from histoscribe.run import demo as demo_module
 from histoscribe.run import doctor as doctor_module
 from histoscribe.run import verbs
-from histoscribe.run.config import RunConfig, read_config
+from histoscribe.run.section.settings import RunConfig
 
 
 @app.command
@@ -36,10 +36,10 @@ def demo(
 
 @app.command
 @documented_by(verbs.check)
-def check(path: Path) -> int:
+def check(path: Path, *, allow_damaged: bool = False) -> int:
     """Print what was read and every finding of the preflight."""
     status = 0
-    for reading, found in verbs.check(path):
+    for reading, found in verbs.check(path, allow_damaged=allow_damaged):
         if isinstance(reading, HistoscribeError) or found is None:
             err.print(f"[red]refused[/red] {escape(str(reading))}")
             status = REFUSED
@@ -54,45 +54,21 @@ def check(path: Path) -> int:
             console.print(
                 f"  [{COLOURS[finding.level]}]{finding.level:8}[/] {escape(finding.name)}: {escape(finding.message)}"
             )
-            if finding.level != "ok" and finding.mend:
-                say(f"           to mend it: {finding.mend}")
+            if finding.level != "ok" and finding.fix:
+                say(f"           to fix it: {finding.fix}")
         status = REFUSED if found.refused else status
     return status
 
 
-@Parameter(name="*")
-@dataclass(frozen=True)
-class More:
-    """What is done besides the domains, and the seed of it all."""
-
-    seed: int | None = None
-    """Seed of everything random."""
-    nuclei: str | None = None
-    """Segmenter of nuclei (classical, stardist, instanseg) whose measurements join the domains' features, or none."""
-    maps: Annotated[str | None, Parameter(name="--map")] = None
-    """Genes to map finer than the spots: A,B,C or top:50 or all."""
-
-
 @app.command
 @documented_by(verbs.run_sections)
-def run(
-    path: Path,
-    *,
-    out: Path,
-    encoder: str | None = None,
-    n_domains: int | None = None,
-    config: Path | None = None,
-    more: More | None = None,
-    show: Show | None = None,
-) -> int:
+@takes("settings", RunConfig, maps="--map")
+def run(path: Path, *, out: Path, mpp: float | None = None, settings: Any = None, show: Show | None = None) -> int:
     """Run the sections and print where the reports lie, or which sections failed and why."""
-    more = more or More()
-    settings = (read_config(config) if config else RunConfig()).updated(
-        encoder=encoder, n_domains=n_domains, seed=more.seed, nuclei=more.nuclei, maps=more.maps
-    )
+    config = settings_from(settings, RunConfig())
     with listener(show) as listen:
-        outcomes = verbs.run_sections(path, out=out, config=settings, listen=listen)
-    return tell_outcomes(outcomes, out)
+        outcomes = verbs.run_sections(path, out=out, config=config, mpp=mpp, listen=listen)
+    return print_outcomes(outcomes, out)
 
 
 @app.command
@@ -122,10 +98,10 @@ def verify(folder: Path) -> int:
 @documented_by(doctor_module.doctor)
 def doctor() -> int:
     """Print a table of findings."""
-    table = Table("what", "", "seen", "to mend it")
+    table = Table("what", "", "seen", "to fix it")
     findings = doctor_module.doctor()
     for one in findings:
-        table.add_row(one.name, f"[{COLOURS[one.level]}]{one.level}[/]", escape(one.message), escape(one.mend))
+        table.add_row(one.name, f"[{COLOURS[one.level]}]{one.level}[/]", escape(one.message), escape(one.fix))
     console.print(table)
     return REFUSED if any(one.level == "broken" for one in findings) else 0
 
@@ -147,5 +123,6 @@ def encoders() -> int:
 
 
 def _agreement(scores: dict[str, Any]) -> str:
-    floors = ", ".join(f"{name} alone {floor['ari']:.2f}" for name, floor in scores.get("floors", {}).items())
-    return f"ARI {scores['ari']:.2f} with the known domains ({floors})"
+    ari = scores["ari"]
+    floors = ", ".join(f"{name} alone {ari[name]:.2f}" for name in ("coordinates", "colour") if ari[name] is not None)
+    return f"ARI {ari['score']:.2f} with the known domains ({floors})"

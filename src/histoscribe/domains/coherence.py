@@ -7,18 +7,16 @@ They are the minimum/maximum autocorrelation factors of Switzer and Green (1984,
 need no labels: neighbours' differences stand for the noise.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import eigh
 
+from histoscribe.numerics.signs import with_fixed_signs
+
 N_COHERENT = 10
-# keeps directions in which neighbours hardly differ by chance from taking over
+# keeps directions from taking over in which neighbours happen to differ hardly at all
 _RIDGE = 1e-2
-# columns handled at a time when sparse values are averaged over neighbours, so that memory stays small
-_CHUNK = 500
 
 
 def coherent_components(
@@ -49,39 +47,4 @@ def coherent_components(
     noise += np.eye(len(noise)) * max(_RIDGE * np.trace(noise) / len(noise), np.finfo(np.float64).tiny)
     ratios, vectors = eigh(scores.T @ scores / len(scores), noise)
     ratios, vectors = ratios[::-1][:n_components], vectors[:, ::-1][:, :n_components]
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-    return scores @ vectors, 1 - 1 / np.maximum(ratios, np.finfo(np.float64).tiny)
-
-
-def autocorrelation(values: Any, graph: sparse.csr_matrix) -> NDArray[np.float64]:
-    """Moran's I of every column over the edges of a graph, with each spot's neighbours averaged.
-
-    Parameters
-    ----------
-    values
-        (n, g), sparse.
-    graph
-        Spatial neighbours, (n, n); spots without any are left out.
-
-    Returns
-    -------
-    (g,), about 0 for noise and 1 for what changes slowly; 0 for a column that does not vary.
-    """
-    degree = np.asarray(graph.sum(axis=1)).ravel()
-    joined = degree > 0
-    mean_of = sparse.diags(np.divide(1.0, degree, out=np.zeros(len(degree)), where=joined)) @ graph
-    columns = sparse.csc_matrix(values, dtype=np.float64)
-    n = max(int(joined.sum()), 1)
-    found = np.zeros(columns.shape[1])
-    weight = np.asarray(mean_of.sum(axis=0)).ravel()  # how often a spot is somebody's neighbour
-    for first in range(0, columns.shape[1], _CHUNK):
-        part = sparse.csr_matrix(columns[:, first : first + _CHUNK])
-        centre = np.asarray(part[joined].mean(axis=0)).ravel()
-        square = np.asarray(part[joined].multiply(part[joined]).sum(axis=0)).ravel() / n - centre**2
-        product = np.asarray(part.multiply(mean_of @ part).sum(axis=0)).ravel() / n
-        # sum over i of (x_i - c) (mean of neighbours - c), expanded so that nothing becomes dense
-        cross = np.asarray(weight @ part).ravel() / n + np.asarray(part[joined].sum(axis=0)).ravel() / n
-        lagged = product - centre * cross + centre**2
-        found[first : first + _CHUNK] = np.divide(lagged, square, out=np.zeros(len(square)), where=square > 1e-12)
-    return found
+    return scores @ with_fixed_signs(vectors), 1 - 1 / np.maximum(ratios, np.finfo(np.float64).tiny)

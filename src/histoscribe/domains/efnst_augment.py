@@ -1,4 +1,4 @@
-"""Expression made less sparse: each spot is given some of what spots nearby that look alike express.
+"""Expression made less sparse: each spot is given some of the expression of nearby spots that look like it.
 
 EfNST weighs a pair of spots by P * G * M: whether it is near (P), how alike its expression is (G) and how alike its
 picture is (M). Only pairs within three pitches can have a weight, so only these are ever looked at.
@@ -13,18 +13,17 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from histoscribe.expression.normalise import library_size, log_per_10k
+from histoscribe.numerics.signs import with_fixed_signs
 
 WITHIN_PITCHES = 3.0
-# lattices are printed and measured with errors: without slack, the places at exactly three pitches come and go
+# lattices are printed and measured with errors: without slack, spots at exactly three pitches come and go
 _SLACK = 0.05
-# places of a hexagonal lattice within three pitches; of a heap of spots, only so many are looked at
+# places of a hexagonal lattice within three pitches; where spots are denser, only so many are looked at
 _CANDIDATES = 36
 _PAIRS_AT_ONCE = 200_000
 _ROWS_AT_ONCE = 8192
 _LEAST_SPOTS = 3
 N_GENES = 3000
-# components that say how alike the expression, or the picture, of two spots is
-N_SIMILARITY = 50
 
 
 def similar_neighbours(
@@ -132,9 +131,7 @@ def components(X: Any, *, section: NDArray[np.intp], n_comps: int) -> NDArray[np
     k = max(1, min(n_comps, d, X.shape[0] - 1))
     values, vectors = eigh(gram, subset_by_index=(d - k, d - 1))
     kept = values > 1e-9 * values.max()
-    vectors = vectors[:, kept][:, ::-1]  # (d, p), largest first
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
+    vectors = with_fixed_signs(vectors[:, kept][:, ::-1])  # (d, p), largest first
     scores = np.empty((X.shape[0], vectors.shape[1]))
     for rows, block in _row_blocks(X):
         scores[rows] = ((block - shift[section[rows]]) * scale[section[rows]]) @ vectors

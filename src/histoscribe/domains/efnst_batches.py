@@ -1,8 +1,8 @@
-"""A section in pieces that fit: each step of training sees some neighbourhoods whole, with the rings around them.
+"""A section in batches that fit into memory: each step of training has whole neighbourhoods, with rings around them.
 
 Cells of neighbouring spots are drawn at random and joined to a batch (the idea of Cluster-GCN, Chiang et al. 2019).
-Two rings of neighbours come along, because two graph convolutions reach that far; they take part in no loss. So what a
-spot is given does not depend on where the cells were cut.
+Two rings of neighbours are added, because two graph convolutions reach that far; they take part in no loss. So a spot's
+embedding does not depend on where the cells were cut.
 """
 
 from collections.abc import Iterator

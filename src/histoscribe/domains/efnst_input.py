@@ -1,4 +1,4 @@
-"""What EfNST's network is given: components of every feature block, augmented, in units of their own noise."""
+"""The input of EfNST's network: components of every feature block, augmented, in units of their own noise."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from histoscribe.domains.requests import Request
 
 # so many spots for each component at least, or the components describe single spots
 _SPOTS_PER_COMPONENT = 8
-# components whose autocorrelation is recorded
-_TOLD = 10
+# the autocorrelation of the first so many components is recorded
+_RECORDED = 10
 
 
 def network_input(
@@ -33,7 +33,7 @@ def network_input(
     request
         Blocks, weights, graph and coordinates.
     section
-        (n,) which section a spot, in the order of its place, belongs to, from 0; blocks are standardised within it.
+        (n,) section of each spot from 0, spots sorted by place; blocks are standardised within a section.
     settings
         Components, and how expression is augmented.
 
@@ -55,7 +55,7 @@ def network_input(
     record, parts = joined.record, {}
     for name, columns in joined.columns.items():
         parts[name], coherence = coherent_components(joined.X[:, columns], graph=request.graph, n_components=limit)
-        record[name]["autocorrelation"] = [round(float(r), 4) for r in coherence[:_TOLD]]
+        record[name]["autocorrelation"] = [round(float(r), 4) for r in coherence[:_RECORDED]]
     X = np.hstack([part * np.sqrt(request.weights[name]) for name, part in parts.items()])
     lenders = _lenders(reduced, request, settings)
     return (X if lenders is None else augment.augmented(X, lenders, strength=settings.strength)), record

@@ -1,7 +1,7 @@
 """The networks of EfNST: a denoising autoencoder and a variational graph autoencoder that share an encoder.
 
-Where the published program goes astray, this one follows its paper: the decoder ends in a linear layer because what it
-restores has both signs, edges are judged by logits, and the gates of the graph layer see every edge once.
+Where the published program differs from its paper, this one follows the paper: the decoder ends in a linear layer
+because its output has both signs, edges are scored by logits, and the gates of the graph layer use every edge once.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class GatedGraphConv(nn.Module):  # type: ignore[misc]
     """Residual gated graph convolution (Bresson and Laurent 2017, arXiv:1711.07553, equations 11 and 12).
 
     h_i' = A h_i + mean over neighbours j of sigmoid(B h_i + C h_j) * (D h_j). The mean stands where the paper has a
-    sum, so that spots at the rim of the tissue are not told from others by their few neighbours.
+    sum, so that spots at the rim of the tissue do not stand out by having few neighbours.
     """
 
     def __init__(self, width_in: int, width_out: int) -> None:
@@ -51,7 +51,7 @@ class EfnstNetwork(nn.Module):  # type: ignore[misc]
     width
         Features of a spot.
     n_sections
-        How many sections the adversary tells apart; with one there is no adversary.
+        How many sections the adversary classifies; with one there is no adversary.
     """
 
     def __init__(self, width: int, *, settings: EfnstSettings, n_sections: int = 1) -> None:
@@ -81,7 +81,7 @@ class EfnstNetwork(nn.Module):  # type: ignore[misc]
 
 
 def build_network(width: int, *, settings: EfnstSettings, n_sections: int, generator: torch.Generator) -> EfnstNetwork:
-    """Network whose first weights come from `generator` alone (Glorot and Bengio 2010)."""
+    """Make a network with initial weights from `generator` alone (Glorot and Bengio 2010)."""
     network = EfnstNetwork(width, settings=settings, n_sections=n_sections)
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
@@ -91,7 +91,7 @@ def build_network(width: int, *, settings: EfnstSettings, n_sections: int, gener
 
 
 def edge_logits(z: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
-    """Inner product of each pair, (pairs,): the logit of its being an edge (Kipf and Welling 2016)."""
+    """Inner product of each pair, (pairs,): the logit that it is an edge (Kipf and Welling 2016)."""
     return (z.index_select(0, i) * z.index_select(0, j)).sum(dim=1)
 
 
@@ -114,7 +114,7 @@ def target_distribution(q: torch.Tensor) -> torch.Tensor:
 
 
 def reversed_gradient(z: torch.Tensor) -> torch.Tensor:
-    """Return z itself, whose gradient comes back with the other sign (Ganin and Lempitsky 2015)."""
+    """Return z unchanged, with the sign of its gradient reversed (Ganin and Lempitsky 2015)."""
     return 2 * z.detach() - z
 
 

@@ -1,11 +1,10 @@
-"""What can be set of EfNST, under the names that its paper and its program give the knobs."""
+"""Settings of EfNST, under the names that its paper and its program use."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from histoscribe.errors import ConfigError
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+from histoscribe.numerics.device import DEVICES
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +16,7 @@ class EfnstSettings:
     pca_n_comps
         Principal components of each feature block that the network is given; the published program takes 200.
     neighbour_k
-        Spots whose features are added to a spot's: the most similar ones within three pitches; 0 for none.
+        How many spots lend a spot their features: the most similar ones within three pitches; 0 for none.
     strength
         Weight of what they add, the spot itself having 1.
     linear_encoder_hidden, conv_hidden, linear_decoder_hidden
@@ -28,7 +27,7 @@ class EfnstSettings:
         Passes over all spots before and during the refinement of the clusters.
     mse_weight, bce_kld_weight, kl_weight, domain_weight
         Weights of four losses: of restoring the input, of the graph autoencoder, of the clusters' refinement, and of
-        the adversary that must not be able to tell sections apart (several sections only).
+        the adversary that must not be able to distinguish sections (several sections only).
     alpha
         Degrees of freedom of the Student's t in the soft assignment to clusters.
     stride
@@ -38,12 +37,29 @@ class EfnstSettings:
     batch_spots
         Spots in one step of training; a section with fewer is taken whole.
     device
-        "auto", "cpu", "cuda", "cuda:1" or "mps". Only the processor gives the same bytes every time.
+        "auto" (a graphics card where there is one), "cpu", "cuda", "cuda:1" or "mps". Only the CPU gives the same bytes
+        every time.
 
     Raises
     ------
     ConfigError
-        A value that cannot be, naming every such one.
+        Impossible values; the message names all of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.domains.efnst import efnst
+    >>> from histoscribe.domains.efnst_settings import EfnstSettings
+    >>> from histoscribe.graph.lattice import lattice_graph
+    >>> row, column = (axis.ravel() for axis in np.mgrid[:12, :12])
+    >>> xy_um = 200.0 * np.column_stack([column, row])
+    >>> graph = lattice_graph(xy_um, kind="square", pitch_um=200.0)
+    >>> level = np.where(row[:, None] < 7, np.arange(1, 31), np.arange(30, 0, -1))  # 30 genes in two layers
+    >>> counts = np.random.default_rng(0).poisson(level)
+    >>> settings = EfnstSettings(pre_epochs=30, epochs=10)
+    >>> found = efnst({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=2, seed=0, settings=settings)
+    >>> found.labels.reshape(12, 12)[:, 0]
+    array([1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2])
     """
 
     pca_n_comps: int = 50
@@ -65,10 +81,10 @@ class EfnstSettings:
     weight_decay: float = 1e-4
     grad_down: float = 5.0
     batch_spots: int = 4096
-    device: str = "cpu"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse impossible values."""
         counted = ("pca_n_comps", "stride", "batch_spots")
         weights = ("strength", "mse_weight", "bce_kld_weight", "kl_weight", "domain_weight", "weight_decay")
         least = dict.fromkeys(counted, 1) | dict.fromkeys(("neighbour_k", "pre_epochs", "epochs", *weights), 0)

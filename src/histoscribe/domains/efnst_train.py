@@ -1,4 +1,4 @@
-"""EfNST's training: restore the hidden, join the neighbours, then sharpen the clusters."""
+"""EfNST's training: restore hidden inputs, predict the edges between neighbours, then sharpen the clusters."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from torch.nn import functional
 from histoscribe.domains import efnst_network as parts
 from histoscribe.domains.efnst_batches import Batch, Neighbourhoods
 from histoscribe.domains.efnst_settings import EfnstSettings
+from histoscribe.numerics.device import device_in_use
 
 # pairs of spots that are no neighbours, drawn for each pair that is; their loss is weighed so that both count alike
 _NEGATIVES = 2
@@ -20,7 +21,7 @@ _NEGATIVES = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """Embedding of all spots, and how training went.
+    """Embedding of all spots, and the final losses.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class Trainer:
     section
         (n,) which section each spot belongs to, from 0.
     settings, seed
-        The same settings, seed and data give the same bytes on the processor.
+        The same settings, seed and data give the same bytes on the CPU.
     """
 
     def __init__(
@@ -62,8 +63,9 @@ class Trainer:
         seed: int,
     ) -> None:
         self.settings = settings
-        self._device = chosen_device(settings.device)
-        # drawn on the processor whatever the device, so that every device is given the same numbers
+        self.device = device_in_use(settings.device, where="efnst")
+        self._device = torch.device(self.device)
+        # drawn on the CPU whatever the device, so that every device is given the same numbers
         self._draw = torch.Generator().manual_seed(seed)
         self._order = np.random.default_rng(seed)
         n_sections = int(section.max()) + 1
@@ -73,7 +75,7 @@ class Trainer:
         ).to(self._device)
         self._X = torch.from_numpy(np.ascontiguousarray(X, np.float32))
         self._section = torch.from_numpy(section.astype(np.int64))
-        # a section with many spots does not teach the adversary to guess it
+        # so that the adversary does not simply guess the section with most spots
         self._rarity = (len(section) / (n_sections * torch.bincount(self._section))).float()
         self._neighbourhoods = Neighbourhoods(graph, xy_um, batch_spots=settings.batch_spots)
 
@@ -155,10 +157,10 @@ class Trainer:
             "kld": settings.bce_kld_weight * parts.divergence(encoded.mean[:core], encoded.log_sd[:core]),
         }
         if self._network.adversary is not None:
-            told = self._network.adversary(parts.reversed_gradient(z))
+            guessed = self._network.adversary(parts.reversed_gradient(z))
             section = self._section[torch.from_numpy(batch.rows[:core])].to(self._device)
             losses["domain"] = settings.domain_weight * functional.cross_entropy(
-                told, section, weight=self._rarity.to(self._device)
+                guessed, section, weight=self._rarity.to(self._device)
             )
         return losses, torch.cat([encoded.feature, encoded.mean], dim=1)[:core]
 
@@ -178,7 +180,7 @@ class Trainer:
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _embedding(self) -> torch.Tensor:
-        """Embedding of all spots with nothing hidden and no noise, (n, f + g) on the processor."""
+        """Embedding of all spots with nothing hidden and no noise, (n, f + g) on the CPU."""
         self._network.eval()
         rows, found = [], []
         for batch in self._neighbourhoods.epoch():
@@ -190,15 +192,6 @@ class Trainer:
 
     def _assignment(self, centres: torch.nn.Parameter) -> torch.Tensor:
         return parts.soft_assignment(self._embedding(), centres.detach().cpu(), alpha=self.settings.alpha).clone()
-
-
-def chosen_device(name: str) -> torch.device:
-    """Device called so; "auto" is the best that is there."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 @contextmanager

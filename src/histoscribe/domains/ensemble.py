@@ -1,4 +1,4 @@
-"""What many divisions of one section agree on: they vote on every spot, one that is typical of them all leading."""
+"""What many divisions of one section agree on: they vote on every spot, matched to the most typical one of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scipy import sparse
 
 from histoscribe.errors import ConfigError
 
-# a lead is looked for among one in so many divisions
+# the leading division is chosen among the most typical: one in so many of all
 _TYPICAL = 4
 
 
@@ -40,9 +40,10 @@ class Agreed:
 def agreed(divisions: Sequence[NDArray[np.integer]], k: int, *, least: float = 1.0) -> Agreed:
     """Vote of divisions that may have different numbers of domains.
 
-    One division into k leads. A domain of another division counts for the leading one that holds most of it, so that
-    finer and coarser divisions vote too. Of the quarter of the divisions that are most like all others (mean adjusted
-    Rand index), the one whose vote is most unanimous leads; votes that leave every domain a place come first.
+    One division into k domains leads. A domain of another division votes for the leading domain that holds most of it,
+    so finer and coarser divisions vote too. Each of the quarter of the divisions that are most like all others (mean
+    adjusted Rand index) is tried as the leader, and the most unanimous vote wins; votes in which no domain becomes too
+    small come first.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def agreed(divisions: Sequence[NDArray[np.integer]], k: int, *, least: float = 1
 
     Returns
     -------
-    The domains with most votes. One that the vote would leave with fewer spots than `least` keeps all that the leading
-    division gives it: few votes are for it, but it is no crumb.
+    For each spot the domain with most votes. A domain that the vote would leave with fewer spots than `least` keeps all
+    spots of the leading division: with few votes, but not tiny.
     """
     from sklearn.metrics import adjusted_rand_score
 

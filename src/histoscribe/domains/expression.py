@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import eigh
 
-from histoscribe.domains.coherence import autocorrelation
 from histoscribe.errors import InputError
 from histoscribe.expression.normalise import log_per_10k
+from histoscribe.graph.moran import morans_i
+from histoscribe.numerics.signs import with_fixed_signs
 
-# genes found in fewer spots than this say nothing of most spots
+# genes found in fewer spots than this say nothing about most spots
 _DETECTED = 0.05
 # of more genes the covariance would cost more than the search for components
 _MOST_GENES = 2000
@@ -48,13 +49,13 @@ def checked_counts(counts: Any) -> sparse.csr_matrix:
             "the counts hold negative, missing or infinite values",
             where="blocks",
             found=f"{len(bad):,} of them, the first in row {row}",
-            mend="give raw counts",
+            fix="give raw counts",
         )
     return matrix
 
 
 def usable_genes(counts: sparse.csr_matrix, *, graph: sparse.csr_matrix) -> tuple[NDArray[np.intp], dict[str, Any]]:
-    """Genes found often enough to tell spots apart, those that change most slowly over the tissue if they are many.
+    """Choose genes that are found in enough spots; of many, those that change most slowly over the tissue.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def usable_genes(counts: sparse.csr_matrix, *, graph: sparse.csr_matrix) -> tupl
     found = np.asarray((counts > 0).mean(axis=0)).ravel()
     usual = np.flatnonzero(found >= min(_DETECTED, float(found.max())))
     logged = log_per_10k(counts)[:, usual]
-    moran = autocorrelation(logged, graph)
+    moran = morans_i(logged, graph, row_standardised=True)
     varies = _moments(logged)[1] > 0
     best = np.sort(np.lexsort((np.arange(len(usual)), -moran, ~varies))[:_MOST_GENES])
     best = best[varies[best]]
@@ -93,7 +94,7 @@ def expression_components(
     """Principal components of the genes, once for each way to weigh them.
 
     Every gene's ln(1 + counts per 10,000) is standardised and multiplied by its spatial autocorrelation to some power:
-    with power 0 all genes count alike, with power 1 genes whose variance is noise between neighbours hardly count.
+    with power 0 all genes count alike; with power 1 genes that vary mostly between neighbours hardly count.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def expression_components(
         return [np.empty((counts.shape[0], 0)) for _ in powers]
     logged, mean, unit = sparse.csr_matrix(logged[:, varies]), mean[varies], 1 / spread[varies]
     gram = _gram(logged, mean, unit) if logged.shape[0] >= len(mean) else None
-    coherent = np.maximum(autocorrelation(logged, graph), 0.0)
+    coherent = np.maximum(morans_i(logged, graph, row_standardised=True), 0.0)
     scores = []
     for power in powers:
         # where no gene is coherent, all count alike
@@ -166,8 +167,6 @@ def _components(
         weighed = (logged.toarray() - mean) * (unit * weight)  # (n, g)
         values, of_spots = eigh(weighed @ weighed.T, subset_by_index=(n - k, n - 1))
         vectors = (weighed.T @ of_spots) / np.sqrt(np.maximum(values, np.finfo(np.float64).tiny))
-    vectors = vectors[:, ::-1]
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.where(vectors[largest, np.arange(k)] < 0, -1.0, 1.0)
+    vectors = with_fixed_signs(vectors[:, ::-1])
     loadings = (unit * weight)[:, None] * vectors  # (g, k)
     return np.asarray(logged @ loadings - mean @ loadings)

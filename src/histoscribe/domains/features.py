@@ -16,6 +16,7 @@ from scipy import sparse
 
 from histoscribe.domains.coherence import coherent_components
 from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.numerics.signs import with_fixed_signs
 
 N_COMPONENTS = 50
 # so many spots for each component at least, or the components describe single spots
@@ -95,10 +96,10 @@ def join_blocks(
         parts.append(part * np.sqrt(weights[name]))
     if start == 0:
         raise InputError(
-            "no feature differs between the spots, so there is nothing to tell domains apart",
+            "no feature differs between the spots, so domains cannot be distinguished",
             where="blocks",
             found=f"constant: {listing(arrays)}",
-            mend="check that the tiles lie on the tissue and that the image is the right one",
+            fix="check that the tiles lie on the tissue and that the image is the right one",
         )
     return Joined(np.hstack(parts), columns, record)
 
@@ -126,9 +127,7 @@ def principal_components(X: NDArray[np.float64], n_components: int) -> tuple[NDA
         _, singular, rows = np.linalg.svd(X, full_matrices=False)
         values, vectors = singular**2, rows.T  # (n,), (d, n)
     k = max(1, min(n_components, n - 1, d))
-    vectors = vectors[:, :k]
-    largest = np.abs(vectors).argmax(axis=0)
-    vectors = vectors * np.where(vectors[largest, np.arange(k)] < 0, -1.0, 1.0)
+    vectors = with_fixed_signs(vectors[:, :k])
     return X @ vectors, float(values[:k].sum() / values.sum())
 
 
@@ -157,11 +156,11 @@ def _standardised(
 
 def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
     if not blocks:
-        raise InputError("there are no features", where="blocks", mend="give at least one block, such as 'image'")
+        raise InputError("there are no features", where="blocks", fix="give at least one block, such as 'image'")
     for name in weights:
         if name not in blocks:
             raise ConfigError(
-                f"there is no feature block {name!r} to weigh", where="weights", mend=nearest(name, blocks)
+                f"there is no feature block {name!r} to weigh", where="weights", fix=nearest(name, blocks)
             )
     for name in blocks:
         if name not in weights:
@@ -169,7 +168,7 @@ def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> N
         if not (np.isfinite(weights[name]) and weights[name] >= 0):
             raise ConfigError(f"the weight of {name!r} must not be negative", where="weights", found=weights[name])
     if not any(weights[name] for name in blocks):
-        raise ConfigError("every feature block has the weight 0", where="weights", mend="give one a positive weight")
+        raise ConfigError("every feature block has the weight 0", where="weights", fix="give one a positive weight")
 
 
 def checked_block(name: str, block: Any) -> NDArray[Any]:
@@ -196,6 +195,6 @@ def checked_block(name: str, block: Any) -> NDArray[Any]:
             f"the feature block {name!r} has missing or infinite values in {bad.sum():,} of {len(array):,} spots",
             where="blocks",
             found=f"first in row {int(bad.argmax())}",
-            mend="leave these spots out, or compute their features again",
+            fix="leave these spots out, or compute their features again",
         )
     return array

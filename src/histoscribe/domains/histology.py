@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.features import join_blocks
+from histoscribe.domains.affinity import EdgeWeight
+from histoscribe.domains.clustering import Clustering, Divider
+from histoscribe.domains.features import N_COMPONENTS, join_blocks
 from histoscribe.domains.refine import edge_lengths, refine
 from histoscribe.domains.requests import Request, checked_request
 from histoscribe.domains.result import DomainResult
@@ -24,7 +26,7 @@ from histoscribe.domains.stability import choose_number, repeats, vote
 WEIGHTS = {"image": 1.0, "nuclei": 0.5, "position": 0.005}
 N_REPEATS = 8
 LARGEST_CHOSEN = 12
-# a chosen number leaves at least so many on average: of fewer no repeat can tell whether they belong together
+# least mean number of spots in a domain where the number is chosen: with fewer, repeats show nothing
 SPOTS_PER_DOMAIN = 25
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
@@ -38,6 +40,9 @@ def histology(
     n_domains: int | None,
     seed: int,
     weights: Mapping[str, float] | None = None,
+    components: int | None = None,
+    clustering: Clustering = "leiden",
+    edge_weight: EdgeWeight | None = None,
 ) -> DomainResult:
     """Find domains by how the tissue looks.
 
@@ -50,12 +55,18 @@ def histology(
     xy_um
         Centres of the spots, (n, 2), x before y.
     n_domains
-        Number of domains, obeyed exactly; None to choose one that disturbed repeats agree on.
+        Number of domains, kept exactly; None to choose one that disturbed repeats agree on.
     seed
         Of Leiden and of the disturbances. The result depends on it and on the data, not on the order of the rows or
         the number of threads.
     weights
         Weight by block name, over `WEIGHTS`.
+    components
+        Principal components kept of each block; 50 where not given.
+    clustering
+        What divides the features: communities by "leiden" or "louvain", or a "mixture" of Gaussians.
+    edge_weight
+        How edges of the graph are weighed whose communities are looked for, see `affinity`; "gaussian" where not given.
 
     Returns
     -------
@@ -65,28 +76,45 @@ def histology(
     Raises
     ------
     InputError
-        Fewer than three spots, parts that do not fit each other, or nothing that tells spots apart.
+        Fewer than three spots, parts that do not fit each other, or no difference between spots.
     ConfigError
         A number of domains that cannot be had, or a weight for a block that is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.domains.histology import histology
+    >>> from histoscribe.graph.lattice import lattice_graph
+    >>> row, column = (axis.ravel() for axis in np.mgrid[:12, :12])
+    >>> xy_um = 200.0 * np.column_stack([column, row])
+    >>> graph = lattice_graph(xy_um, kind="square", pitch_um=200.0)
+    >>> colour = np.random.default_rng(0).normal(np.where(row[:, None] < 7, [220, 170, 200], [150, 90, 160]), 10)
+    >>> found = histology({"image": colour}, graph=graph, xy_um=xy_um, n_domains=2, seed=0)
+    >>> found.labels.reshape(12, 12)[:, 0]
+    array([1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2])
     """
     from threadpoolctl import threadpool_limits
 
     request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, defaults=WEIGHTS)
-    # more threads would add up in another order, and a rounding can move a spot
+    divider = Divider(clustering, edge_weight)
+    # more threads would add up in another order, and rounding could change a spot's domain
     with threadpool_limits(limits=1):
-        labels, confidence, evidence = _clustered(request, n_domains, seed)
+        labels, confidence, evidence = _clustered(
+            request, n_domains, seed, divider=divider, components=components or N_COMPONENTS
+        )
     back = np.argsort(request.order)
     return DomainResult(labels[back], confidence[back], evidence)
 
 
 def _clustered(
-    request: Request, n_domains: int | None, seed: int
+    request: Request, n_domains: int | None, seed: int, *, divider: Divider, components: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[str, Any]]:
     blocks = {name: request.rows(name) for name in request.blocks}
-    joined = join_blocks(blocks, weights=request.weights, graph=request.graph)
-    clustering = repeats(joined.X, graph=request.graph, n_repeats=N_REPEATS, seed=seed)
+    joined = join_blocks(blocks, weights=request.weights, graph=request.graph, n_components=components)
+    clustering = repeats(joined.X, graph=request.graph, n_repeats=N_REPEATS, seed=seed, divider=divider)
     cuts, patch = clustering.cuts, clustering.patch
     evidence: dict[str, Any] = {"method": "histology", "seed": seed, "requested": n_domains, "blocks": joined.record}
+    evidence |= divider.record()
     if n_domains is None:
         evidence["choice"] = choose_number(cuts, largest=_largest(len(joined.X)))
     k = n_domains if n_domains is not None else evidence["choice"]["chosen"]

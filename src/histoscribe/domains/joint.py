@@ -1,8 +1,9 @@
 """Several sections at once: the same domains, under the same numbers, in all of them.
 
-Sections of different patients and stains differ in every feature, tissue or not. Two ways to keep that from becoming
-domains: every feature is standardised within its section, or an adversary must not be able to tell from which section
-an embedding comes (Ganin and Lempitsky 2015, "Unsupervised domain adaptation by backpropagation"), or both.
+Sections of different patients and stains differ in every feature, whatever the tissue. There are two ways to keep that
+from becoming domains, and they can be combined: every feature is standardised within its section, or an adversary
+must not be able to say from which section an embedding comes (Ganin and Lempitsky 2015, "Unsupervised domain adaptation
+by backpropagation").
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from histoscribe.domains.affinity import EdgeWeight
+from histoscribe.domains.clustering import Clustering, Divider
 from histoscribe.domains.efnst import WEIGHTS, labelled
 from histoscribe.domains.efnst_settings import EfnstSettings
 from histoscribe.domains.expression import checked_counts
@@ -38,6 +41,22 @@ class JointSection:
         As for `DomainMethod`.
     genes
         Names of the columns of blocks["counts"]; empty where there are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.domains.joint import JointSection, joint_domains
+    >>> from histoscribe.graph.lattice import lattice_graph
+    >>> from histoscribe.phantom import cohort, make_phantom
+    >>> sections = []
+    >>> for phantom in cohort(2, like=make_phantom(7, size_um=1000.0, mpp=1.0, n_domains=3)):
+    ...     spots = phantom.spots()
+    ...     xy_um = spots.obsm["spatial"] * phantom.mpp
+    ...     graph = lattice_graph(xy_um, kind="hex", pitch_um=100.0)
+    ...     sections.append(JointSection(phantom.name, {"counts": spots.X}, graph, xy_um, tuple(spots.var_names)))
+    >>> found = joint_domains(sections, n_domains=3, seed=0)
+    >>> {name: np.unique(result.labels).tolist() for name, result in found.items()}
+    {'P0S0': [1, 2, 3], 'P1S0': [1, 2, 3]}
     """
 
     name: str
@@ -55,29 +74,33 @@ def joint_domains(
     weights: Mapping[str, float] | None = None,
     settings: EfnstSettings | None = None,
     integration: Integration = "standardised",
+    clustering: Clustering = "mixture",
+    edge_weight: EdgeWeight | None = None,
 ) -> dict[str, DomainResult]:
     """Find the domains of several sections together with EfNST.
 
     Parameters
     ----------
     sections
-        Two or more. Blocks that all of them have are used, and of the counts the genes that all of them have.
+        Two or more. Only the blocks that all of them have are used, and only the genes that all of them have.
     n_domains
-        Number of domains over all sections, obeyed exactly; None to have it chosen. A section may lack some.
+        Number of domains over all sections, kept exactly; None to have it chosen. A section may lack some.
     seed, weights, settings
         As for `efnst`.
     integration
-        How differences between sections are kept out.
+        How differences between sections are removed.
+    clustering, edge_weight
+        As for `efnst`.
 
     Returns
     -------
     dict
-        Result of each section by name. A label means the same in all of them; 1 is the largest domain over all.
+        Result of each section by name. A label means the same in all sections; 1 is the largest domain over all.
 
     Raises
     ------
     InputError
-        Fewer than two sections, names twice, no block in common, no gene in common, or as for `DomainMethod`.
+        Fewer than two sections, equal names, no block in common, no gene in common, or as for `DomainMethod`.
     ConfigError
         An unknown integration, or as for `DomainMethod`.
     """
@@ -97,14 +120,20 @@ def joint_domains(
         defaults=WEIGHTS,
     )
     number = np.repeat(np.arange(len(sections)), sizes)[request.order]
-    within = np.zeros_like(number) if integration == "adversarial" else number
-    labels, confidence, evidence = labelled(
-        request, section=number, within=within, n_domains=n_domains, seed=seed, settings=settings
+    scaling_group = np.zeros_like(number) if integration == "adversarial" else number
+    found = labelled(
+        request,
+        section=number,
+        scaling_group=scaling_group,
+        n_domains=n_domains,
+        seed=seed,
+        settings=settings,
+        divider=Divider(clustering, edge_weight),
     )
-    back = np.argsort(request.order)
-    evidence |= {"sections": [section.name for section in sections], "integration": integration}
-    parts = np.split(back, np.cumsum(sizes)[:-1])
-    return {s.name: DomainResult(labels[p], confidence[p], evidence) for s, p in zip(sections, parts, strict=True)}
+    evidence = found.evidence | {"sections": [section.name for section in sections], "integration": integration}
+    found = replace(found, evidence=evidence)
+    parts = np.split(np.argsort(request.order), np.cumsum(sizes)[:-1])
+    return {section.name: found.rows(part) for section, part in zip(sections, parts, strict=True)}
 
 
 def shared_genes(sections: Sequence[JointSection]) -> list[str]:
@@ -123,7 +152,7 @@ def shared_genes(sections: Sequence[JointSection]) -> list[str]:
             "the sections have no gene in common",
             where="sections",
             found="; ".join(f"{section.name}: {listing(section.genes, 3)}" for section in sections),
-            mend="give genes the same kind of name in all sections: symbols, or Ensembl identifiers",
+            fix="give genes the same kind of name in all sections: symbols, or Ensembl identifiers",
         )
     return shared
 

@@ -1,7 +1,22 @@
-"""What tells a domain from the rest: its genes, what its tissue looks like, and which domains it borders on.
+"""What distinguishes a domain from the rest: its genes, its morphology, and the domains it borders on.
 
 Effect sizes, not p-values: among thousands of spots every difference is significant, and the domains were found in the
 same counts that a test would be made on.
+
+Examples
+--------
+>>> from histoscribe.domains.markers import marker_genes
+>>> from histoscribe.graph.lattice import lattice_graph
+>>> from histoscribe.phantom import make_phantom
+>>> spots = make_phantom(7, size_um=1200.0, mpp=1.0, n_domains=3).spots()
+>>> graph = lattice_graph(spots.obsm["spatial"], kind="hex", pitch_um=100.0)  # one micron per pixel
+>>> found = marker_genes(spots.X, spots.obs["domain_index"] + 1, genes=spots.var_names, graph=graph, n_markers=1)
+>>> found["programme"] = spots.var["programme"].loc[found["gene"]].to_numpy()  # what drives the gene in the phantom
+>>> print(found[["domain", "gene", "programme"]].to_string(index=False))
+ domain      gene             programme
+      1 GENE00290   domain:loose_stroma
+      2 GENE00489   domain:solid_tumour
+      3 GENE00075 cell_type:nest_tumour
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +27,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.coherence import autocorrelation
 from histoscribe.domains.partition import membership
 from histoscribe.errors import InputError
 from histoscribe.expression.normalise import library_size, log_per_10k
+from histoscribe.graph.moran import morans_i
 
 N_MARKERS = 20
 # a gene found in fewer spots of a domain than this share is no marker of it
@@ -69,13 +84,14 @@ def marker_genes(
         )
     names, code = np.unique(labels, return_inverse=True)
     logged = log_per_10k(counts)
-    told = _effects(logged, counts, code) | {"autocorrelation": autocorrelation(logged, graph)}
+    statistics = _effects(logged, counts, code) | {"autocorrelation": morans_i(logged, graph, row_standardised=True)}
     rows = []
     for k, name in enumerate(names if len(names) > 1 else []):  # a section of one domain has nothing to differ from
-        effect = told["effect"][k]
-        fit = np.flatnonzero((told["log2_fold_change"][k] > 0) & (effect > 0) & (told["share_inside"][k] >= _DETECTED))
+        effect = statistics["effect"][k]
+        higher = (statistics["log2_fold_change"][k] > 0) & (effect > 0)
+        fit = np.flatnonzero(higher & (statistics["share_inside"][k] >= _DETECTED))
         for gene in fit[np.lexsort((fit, -effect[fit]))][:n_markers]:
-            numbers = {column: values[..., gene] for column, values in told.items()}
+            numbers = {column: values[..., gene] for column, values in statistics.items()}
             own = {column: value[k] if value.ndim else value for column, value in numbers.items()}
             rows.append({"domain": int(name), "gene": str(genes[gene]), **own})
     return pd.DataFrame(rows, columns=_COLUMNS).round(4)
@@ -94,7 +110,7 @@ _COLUMNS = [
 
 
 def describe_features(features: Mapping[str, NDArray[Any]], labels: NDArray[np.integer]) -> pd.DataFrame:
-    """Say what nuclei and tissue of each domain look like.
+    """Describe the nuclei and tissue of each domain.
 
     Parameters
     ----------
@@ -139,7 +155,7 @@ def domain_neighbours(labels: NDArray[np.integer], graph: sparse.csr_matrix) -> 
     Returns
     -------
     One row per ordered pair of different domains that touch: `domain`, `neighbour`, `share` of the domain's outer edges
-    that lead there, and `enrichment` over what the other domains' sizes would give.
+    that lead there, and `enrichment` over the share expected from the other domains' sizes.
     """
     names, code = np.unique(labels, return_inverse=True)
     member = membership(code)

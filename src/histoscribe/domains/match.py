@@ -1,7 +1,7 @@
-"""Domains of several sections brought together: which domain of one section is which of another.
+"""Domains matched across sections: which domain of one section is which of another.
 
-A domain is described by how its mean expression differs from its own section's, so that depth, stain and batch of a
-section, which shift all its domains alike, do not count. Domains of different sections whose profiles agree are one.
+A domain is described by how its mean expression differs from its own section's. Depth, stain and batch of a section
+shift all its domains alike and so do not count. Domains of different sections are one if their profiles agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from histoscribe.expression.normalise import log_per_10k
 
 # genes that carry the profile: those that differ most between the domains of any section
 N_GENES = 500
-# fewer shared genes than this tell nothing
+# fewer shared genes than this show nothing
 _FEWEST_GENES = 10
 # profiles that agree less than this are different domains
 SIMILAR = 0.3
@@ -55,6 +55,22 @@ def domain_profiles(counts: Any, labels: NDArray[np.integer], *, genes: Sequence
         (n,) domains.
     genes
         (g,) names.
+
+    Examples
+    --------
+    >>> from histoscribe.domains.match import domain_profiles, match_domains
+    >>> from histoscribe.phantom import cohort, make_phantom
+    >>> patients = cohort(2, like=make_phantom(7, size_um=1200.0, mpp=1.0, n_domains=3))
+    >>> measured = {phantom.name: phantom.spots() for phantom in patients}
+    >>> profiles = {n: domain_profiles(s.X, s.obs["domain_index"], genes=s.var_names) for n, s in measured.items()}
+    >>> print(match_domains(profiles).round(2).to_string(index=False))
+    section  domain  matched  similarity
+       P0S0       0        1        0.97
+       P0S0       1        2        0.98
+       P0S0       2        3        0.96
+       P1S0       0        1        0.97
+       P1S0       1        2        0.98
+       P1S0       2        3        0.96
     """
     names, code = np.unique(labels, return_inverse=True)
     mean_of = sparse.diags(1 / np.bincount(code)) @ membership(code).T
@@ -67,7 +83,7 @@ def match_domains(sections: Mapping[str, Profiles], *, similar: float = SIMILAR)
 
     The similarity of two domains is Pearson's correlation of their profiles over shared genes. Domains are joined from
     the most similar pair on, groups by the mean similarity of their members, never two domains of one section, and
-    never below `similar`: a domain that one section alone has stays alone.
+    never below `similar`: a domain that only one section has stays alone.
 
     Parameters
     ----------
@@ -96,7 +112,7 @@ def match_domains(sections: Mapping[str, Profiles], *, similar: float = SIMILAR)
             expected=f"{_FEWEST_GENES} or more genes of the same name in all of {listing(sections)}",
             found=f"{len(shared)}: {listing(shared)}; "
             + "; ".join(f"{n}: {listing(p.genes, 3)}" for n, p in sections.items()),
-            mend="give all sections the same kind of gene names (symbols, or Ensembl ids), of one organism",
+            fix="give all sections the same kind of gene names (symbols, or Ensembl ids), of one organism",
         )
     owner, domain, stacked = _stacked(sections, shared)
     similarity = np.asarray(np.nan_to_num(np.corrcoef(stacked), nan=0.0), np.float64)

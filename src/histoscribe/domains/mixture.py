@@ -1,15 +1,15 @@
-"""A Gaussian mixture whose components share one covariance, fitted from starts that owe nothing to chance.
+"""A Gaussian mixture with one shared covariance, fitted from deterministic starts.
 
-With one covariance the mixture discounts what varies alike inside all domains, such as texture or depth. Drawn a little
-towards a sphere it also minds the features' own scale, which in small sections keeps a handful of odd spots from being
-a domain. Domains can also be let differ in how varied they are: then they share the covariance's shape, each with a
-volume of its own ("VEE" of Fraley and Raftery 2002, J Am Stat Assoc 97:611), drawn towards the common one, because in
-many dimensions it would count for more than where a domain lies.
+With one covariance the mixture discounts what varies alike inside all domains, such as texture or depth. The covariance
+is shrunk a little towards a sphere, so that the features' own scale counts too; in small sections this keeps a handful
+of odd spots from being a domain. Domains may also differ in how varied they are: then they share the covariance's
+shape, each with its own volume ("VEE" of Fraley and Raftery 2002, J Am Stat Assoc 97:611). The volumes are shrunk
+towards the common one, because in many dimensions they would count for more than a domain's mean.
 
-The likelihood has many maxima, and which one a random start meets is what makes such clusterings change with the seed.
-Here the starts are parts of Ward's trees (`tree`): one of the given features, and one of the features in which the
-covariance that the first has found is a sphere. Of both, the end with the higher likelihood is kept. Starts can also be
-drawn by chance: what the data do not decide then differs from fit to fit, which tells how many domains hold.
+The likelihood has many maxima. Which one is found depends on the start, so with random starts the clustering changes
+with the seed. Here the starts are parts of Ward's trees (`tree`): one of the given features, and one of the features
+whitened by the covariance that the first fit found. The fit with the higher likelihood is kept. Starts can also be
+drawn at random: what the data do not decide then differs from fit to fit, which shows how many domains hold.
 """
 
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ Floats = NDArray[np.float64]
 
 _ROUNDS = 200
 _TOLERANCE = 1e-6
-# how far the covariance is drawn towards a sphere of the same total variance
+# how far the covariance is shrunk towards a sphere of the same total variance
 SHRINKAGE = 0.1
 # of the mean variance of a feature: a domain's spots never coincide
 _FLOOR = 1e-6
-# more spots than these say nothing new of some hundred numbers
+# spots used for a fit: more of them would hardly change its few hundred numbers
 _FIT_SPOTS = 6_000
 _KMEANS_ROUNDS = 2
-# starts that are drawn for one fit by chance, and how far each is followed before the best is chosen
+# random starts for one fit, and the rounds that each is given before the best is chosen
 _DRAWN, _DRAWN_ROUNDS, _DRAWN_KMEANS = 6, 20, 5
 
 
@@ -48,7 +48,7 @@ class Mixture:
     precision
         (d, d), the inverse of the shared covariance.
     volumes
-        (k,) by which each component's covariance is the shared one; geometric mean 1 over the spots.
+        (k,) factor of each component's covariance over the shared one; geometric mean 1 over the spots.
     shares
         (k,) of the spots.
     likelihood
@@ -80,7 +80,7 @@ class MixtureFit:
     least
         Spots that a part of a tree should have where a fit starts.
     shrinkage
-        How far the covariance is drawn towards a sphere, in [0, 1].
+        How far the covariance is shrunk towards a sphere, in [0, 1].
     volume
         How far components may differ in volume: 0 not at all, 1 as far as the spots say.
     """
@@ -101,12 +101,12 @@ class MixtureFit:
         return SpotTree(self._given)
 
     def with_components(self, k: int, *, seed: int | None = None) -> Mixture:
-        """Fit k components, from 1 to n; some of them may hold no spot. With a seed the starts are drawn by chance."""
+        """Fit k components, from 1 to n; some of them may hold no spot. With a seed the starts are random."""
         d = len(self._total)
         if k == 1:
             return Mixture(self._centre, np.zeros((1, d)), np.eye(d), np.ones(1), np.ones(1), 0.0)
         if seed is not None:
-            return self._by_chance(k, np.random.default_rng(seed))
+            return self._random_starts(k, np.random.default_rng(seed))
         first = self._from(self._tree, self._given, k)
         sphere = self._given @ np.linalg.cholesky(first.precision)
         second = self._from(SpotTree(sphere), sphere, k)
@@ -121,8 +121,8 @@ class MixtureFit:
             means = means_of(features, np.searchsorted(kept, labels), len(kept))
         return self._maximised(np.eye(k)[labels])
 
-    def _by_chance(self, k: int, rng: np.random.Generator) -> Mixture:
-        """Fit from the best of a few starts, half of them drawn where spots lie far apart in white features."""
+    def _random_starts(self, k: int, rng: np.random.Generator) -> Mixture:
+        """Fit from the best of a few starts, half of them drawn where spots lie far apart in whitened features."""
         values, vectors = np.linalg.eigh(self._total)
         kept = values > 1e-9 * values[-1]
         white = self._given @ (vectors[:, kept] / np.sqrt(values[kept]))

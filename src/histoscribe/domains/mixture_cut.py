@@ -19,7 +19,7 @@ class MixtureCut:
     shrinkage, volume
         Of the mixture's covariance, see `MixtureFit`.
     seed
-        Of starts that are drawn by chance; None for those that owe nothing to it.
+        Of random starts; None for deterministic ones.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class MixtureCut:
     def exactly(self, k: int) -> tuple[NDArray[np.int64], float]:
         """Cut into k domains; (n,) int64 from 0 to k - 1, and infinity: a mixture has no resolution.
 
-        Components that hold no spot are made up for by splitting the domain that is spread most.
+        For every component that holds no spot, the domain with the largest spread is split.
         """
         labels = np.unique(self.posterior(k).argmax(axis=1), return_inverse=True)[1].astype(np.int64)
         return split_to(labels, self._X, k), float("inf")
@@ -56,7 +56,7 @@ class MixtureCut:
 def split_to(labels: NDArray[np.int64], X: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     """Split domains, always the one with the largest sum of squares, until there are k.
 
-    A domain is halved by the sign of its spots' first principal component; one whose spots are all alike, by place.
+    A domain is halved by the sign of its spots' first principal component, or by place where all its spots are alike.
 
     Parameters
     ----------

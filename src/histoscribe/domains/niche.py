@@ -2,52 +2,50 @@
 
 The chain: large sections pooled into cells (`pooling`), every block reduced to components and weighed by how much of it
 is coherent in space (`niche_blocks`), averaged over neighbours with the spot's own part kept apart, clustered in every
-view by Gaussian mixtures (`mixture`), or by Leiden (`partition`), brought to what the divisions agree on (`ensemble`),
-and single doubtful outliers given to their surroundings (`refine`).
+view by Gaussian mixtures (`mixture`) or into communities (`partition`), brought to what the divisions agree on
+(`ensemble`), and single doubtful outliers given to their surroundings (`refine`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.affinity import affinity
+from histoscribe.domains.affinity import EdgeWeight
+from histoscribe.domains.clustering import Clustering, Cut, Divider
 from histoscribe.domains.ensemble import Agreed, agreed
 from histoscribe.domains.histology import LARGEST_CHOSEN, SPOTS_PER_DOMAIN, ordered
-from histoscribe.domains.mixture_cut import MixtureCut
 from histoscribe.domains.niche_blocks import WEIGHTS, Embedding, View, embed_blocks
-from histoscribe.domains.partition import Partitioner, membership
-from histoscribe.domains.pooling import LARGE, Cells, averaged, make_cells, summed
+from histoscribe.domains.partition import membership
+from histoscribe.domains.pooling import Cells, averaged, is_large, make_cells, summed
 from histoscribe.domains.refine import edge_lengths, refine
 from histoscribe.domains.requests import Request, checked_request
 from histoscribe.domains.result import DomainResult
-from histoscribe.domains.stability import Cut, choose_number, thinned
-from histoscribe.errors import ConfigError, listing
+from histoscribe.domains.stability import choose_number, thinned
 from histoscribe.graph.smooth import neighbour_mean
 
 # of the mixtures that divide each view: with one volume for all domains, and with volumes halfway to their own
 VOLUMES = (0.0, 0.5)
 # a section has at least so many divisions; where there are fewer ways to look at it, some leave neighbours out
 LEAST_DIVISIONS = 8
-# so many of the divisions tell how stable a number is
-_TELLING = 12
-# a domain is no smaller than this share of the section where the section can be divided otherwise: what is smaller is
-# more often a few odd spots than a tissue
+# so many divisions measure how stable a number is
+_STABILITY_DIVISIONS = 12
+# a domain is no smaller than this share of the section where another division is possible: what is smaller is more
+# often a few odd spots than a tissue
 _LEAST_SHARE = 0.01
-# share of the squared distance that a spot has itself; the rest is its neighbours'
+# a spot's own share of the squared distance; the rest is its neighbours'
 _OWN = 0.2
-# told where several numbers are as good as each other
+# added to the recorded rule where several numbers are equally good
 _HOLDING = "; of those as good, the largest at which the vote of the divisions leaves no domain without a place"
-# a spot that fewer of the votes than these put where it is may go with its surroundings
+# a spot with a smaller share of votes for its domain than this may go with its surroundings
 _SURE = 0.75
 # a gap wider than this many typical steps between neighbours is not tissue
 _GAP = 1.5
 
-Clustering = Literal["mixture", "leiden"]
-CLUSTERINGS: tuple[Clustering, ...] = ("mixture", "leiden")
+_MIXTURE = Divider("mixture")
 
 
 def niche(
@@ -58,7 +56,9 @@ def niche(
     n_domains: int | None,
     seed: int,
     weights: Mapping[str, float] | None = None,
+    components: int | None = None,
     clustering: Clustering = "mixture",
+    edge_weight: EdgeWeight | None = None,
 ) -> DomainResult:
     """Find domains by what spots and their surroundings are made of.
 
@@ -72,15 +72,21 @@ def niche(
     xy_um
         Centres of the spots, (n, 2), x before y.
     n_domains
-        Number of domains, obeyed exactly; None to choose one that disturbed repeats agree on.
+        Number of domains, kept exactly; None to choose one that disturbed repeats agree on.
     seed
-        Of neighbours left out where a section can be looked at in a few ways only, and of Leiden. With counts and the
-        mixture every seed gives the same number and the same domains. The result depends neither on the order of the
-        rows nor on the number of threads.
+        Decides which neighbours are left out where a section has only a few views. With counts every seed gives the
+        same number and the same domains. The result depends neither on the order of the rows nor on the number of
+        threads.
     weights
         Weight by block name, over `WEIGHTS`; "depth", which goes with the counts, can be named too.
+    components
+        Principal components kept of each block, in every view; views with 10, 20 and 40 of the counts, and 50 of other
+        blocks, where not given.
     clustering
-        What divides each view: "mixture", or "leiden" on the graph of the spots nearest in features and in place.
+        What divides every view: a "mixture" of Gaussians, or communities by "leiden" or "louvain", of the graph of the
+        spots nearest in features and in place.
+    edge_weight
+        How edges of that graph are weighed, see `affinity`; "gaussian" where not given.
 
     Returns
     -------
@@ -90,29 +96,31 @@ def niche(
     Raises
     ------
     InputError
-        Fewer than three spots, parts that do not fit each other, or nothing that tells spots apart.
+        Fewer than three spots, parts that do not fit each other, or no difference between spots.
     ConfigError
-        A number of domains that cannot be had, a weight for a block that is not there, or another clustering.
+        A number of domains that cannot be had, or a weight for a block that is not there.
+
+    Examples
+    --------
+    >>> from histoscribe.domains.niche import niche
+    >>> from histoscribe.graph.lattice import lattice_graph
+    >>> from histoscribe.phantom import make_phantom
+    >>> spots = make_phantom(7, size_um=1200.0, mpp=1.0, n_domains=3).spots()
+    >>> xy_um = spots.obsm["spatial"]  # one micron per pixel
+    >>> graph = lattice_graph(xy_um, kind="hex", pitch_um=100.0)
+    >>> found = niche({"counts": spots.X}, graph=graph, xy_um=xy_um, n_domains=3, seed=0)
+    >>> found.labels.shape, found.evidence["n_domains"], found.evidence["divisions"]
+    ((110,), 3, 18)
     """
     from threadpoolctl import threadpool_limits
 
-    # more threads would add up in another order, and a rounding can move a spot
+    # more threads would add up in another order, and rounding could change a spot's domain
     with threadpool_limits(limits=1):
-        embedding = embed_niche(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights)
-        return cut_niche(embedding, n_domains=n_domains, seed=seed, clustering=clustering)
-
-
-def niche_leiden(
-    blocks: Mapping[str, Any],
-    *,
-    graph: sparse.csr_matrix,
-    xy_um: NDArray[np.float64],
-    n_domains: int | None,
-    seed: int,
-    weights: Mapping[str, float] | None = None,
-) -> DomainResult:
-    """`niche` with Leiden in place of the mixture; arguments, result and errors as there."""
-    return niche(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, seed=seed, weights=weights, clustering="leiden")
+        embedding = embed_niche(
+            blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=weights, components=components
+        )
+        divider = Divider(clustering, edge_weight)
+        return cut_niche(embedding, n_domains=n_domains, seed=seed, divider=divider)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,16 +162,21 @@ class NicheEmbedding:
 
     @property
     def least(self) -> float:
-        """Units that a domain should have: those that one odd unit reaches when all are averaged, or a share of all."""
+        """Units that a domain should have: as many as averaging spreads one odd unit over, or a share of all."""
         graph = self.graph
         around = sparse.csr_matrix(graph + graph @ graph)
         reached = float(np.median(np.diff(around.indptr)))
         return max(reached, _LEAST_SHARE * float(graph.shape[0]))
 
+    def latent(self) -> NDArray[np.float32]:
+        """Features of the spots by which the first view divides them, (n, 2 d)."""
+        X = self.surroundings(self.blocks.views[0], graph=self.graph)
+        return np.asarray(X if self.cells is None else self.cells.between @ X, np.float32)
+
     def to_spots(
         self, labels: NDArray[np.int64], share: sparse.csr_matrix
     ) -> tuple[NDArray[np.int64], sparse.csr_matrix]:
-        """Bring labels (units,) and shares (units, K) of units to spots: (n,) and (n, K)."""
+        """Map labels (units,) and shares (units, K) of units to spots: (n,) and (n, K)."""
         if self.cells is None:
             return labels, share
         between = self.cells.between
@@ -180,32 +193,33 @@ def embed_niche(
     xy_um: NDArray[np.float64],
     n_domains: int | None,
     weights: Mapping[str, float] | None = None,
+    components: int | None = None,
 ) -> NicheEmbedding:
-    """Do once what every division of a section shares; the arguments are those of `niche`."""
-    told = dict(weights or {})
-    depth = told.pop("depth", WEIGHTS["depth"]) if "counts" in blocks else 0.0
-    request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=told, defaults=WEIGHTS)
+    """Compute once what every division of a section shares; the arguments are those of `niche`."""
+    given = dict(weights or {})
+    depth = given.pop("depth", WEIGHTS["depth"]) if "counts" in blocks else 0.0
+    request = checked_request(blocks, graph=graph, xy_um=xy_um, n_domains=n_domains, weights=given, defaults=WEIGHTS)
     weighed = {**request.weights, "depth": depth}
-    if len(request.order) <= LARGE:
+    if not is_large(request.xy_um):
         rows = {name: request.rows(name) for name in blocks}
-        return NicheEmbedding(request, None, embed_blocks(rows, graph=request.graph, weights=weighed), request.graph)
+        embedded = embed_blocks(rows, graph=request.graph, weights=weighed, n_components=components)
+        return NicheEmbedding(request, None, embedded, request.graph)
     cells = make_cells(request.xy_um)
     pooled = {
         name: summed(block, cells, request.order) if name == "counts" else averaged(request.rows(name), cells)
         for name, block in request.blocks.items()
     }
-    return NicheEmbedding(
-        request, cells, embed_blocks(pooled, graph=cells.graph, weights=weighed, pool=False), cells.graph
-    )
+    embedded = embed_blocks(pooled, graph=cells.graph, weights=weighed, n_components=components, pool=False)
+    return NicheEmbedding(request, cells, embedded, cells.graph)
 
 
 def cuts_of(
     embedding: NicheEmbedding,
     *,
     seed: int,
-    clustering: Clustering = "mixture",
+    divider: Divider = _MIXTURE,
     disturbed: bool = False,
-    telling: bool = False,
+    for_stability: bool = False,
 ) -> Iterator[Cut]:
     """Divisions of a section, ready to be cut into any number of domains: every view by every kind of mixture.
 
@@ -214,30 +228,28 @@ def cuts_of(
     Parameters
     ----------
     seed
-        Of the neighbours left out, and of Leiden.
-    clustering
-        As for `niche`. Leiden, which is slow, is given a part of the views.
+        Of the neighbours left out, and of the communities.
+    divider
+        What divides each view. Communities take long to find, so that they are looked for in a part of the views only.
     disturbed
         Whether all divisions leave out neighbours.
-    telling
-        Whether to take a part of the views and to start by chance, so that the divisions tell what the data leave open.
+    for_stability
+        Whether to use a part of the views and random starts, so that the divisions show what the data leave open.
     """
-    # starts by chance are slow with volumes, and one kind of mixture tells what holds
-    kinds = VOLUMES if clustering == "mixture" and not telling else VOLUMES[:1]
+    # random starts are slow with volumes, and one kind of mixture is enough to measure stability
+    mixture = divider.clustering == "mixture"
+    kinds = VOLUMES if mixture and not for_stability else VOLUMES[:1]
     plan = [(view, volume) for view in embedding.blocks.views for volume in kinds]
-    if clustering == "leiden" or telling:
-        plan = _spread(plan, _TELLING if telling else LEAST_DIVISIONS)
+    if not mixture or for_stability:
+        plan = _spread(plan, _STABILITY_DIVISIONS if for_stability else LEAST_DIVISIONS)
     children = np.random.SeedSequence(seed).spawn(max(len(plan), LEAST_DIVISIONS))
     for i, child in enumerate(children):
         view, volume = plan[i % len(plan)]
         whole = i < len(plan) and not disturbed
         graph = embedding.graph if whole else thinned(embedding.graph, np.random.default_rng(child))
         X = embedding.surroundings(view, graph=graph)
-        if clustering == "leiden":
-            # the random generator that scikit-network uses takes seeds below 2**32
-            yield Partitioner(affinity(X, graph=embedding.graph), X, seed=(seed + i) % 2**32)
-        else:
-            yield MixtureCut(X, least=embedding.least, volume=volume, seed=i if telling else None)
+        start = i if for_stability else None
+        yield divider.cut(X, graph=embedding.graph, seed=seed + i, start=start, least=embedding.least, volume=volume)
 
 
 def cut_niche(
@@ -245,21 +257,16 @@ def cut_niche(
     *,
     n_domains: int | None,
     seed: int,
-    clustering: Clustering = "mixture",
+    divider: Divider = _MIXTURE,
     disturbed: bool = False,
 ) -> DomainResult:
     """Divide a section into domains; the arguments are those of `niche` and `cuts_of`."""
-    if clustering not in CLUSTERINGS:
-        raise ConfigError(
-            "there is no such clustering", where="clustering", expected=listing(CLUSTERINGS), found=clustering
-        )
     request = embedding.request
-    method = "niche" if clustering == "mixture" else f"niche-{clustering}"
-    evidence: dict[str, Any] = {"method": method, "seed": seed, "requested": n_domains}
+    evidence: dict[str, Any] = {"method": "niche", "seed": seed, "requested": n_domains, **divider.record()}
     evidence["blocks"] = embedding.blocks.record
-    cuts = list(cuts_of(embedding, seed=seed, clustering=clustering, disturbed=disturbed))
+    cuts = list(cuts_of(embedding, seed=seed, divider=divider, disturbed=disturbed))
     if n_domains is None:
-        few = list(cuts_of(embedding, seed=seed, clustering=clustering, telling=True))
+        few = list(cuts_of(embedding, seed=seed, divider=divider, for_stability=True))
         choice = choose_number(few, largest=largest_number(len(request.xy_um)), finest=True)
         numbers = sorted(choice["as_good"], reverse=True) if choice["agreed"] else [choice["chosen"]]
         k, vote = _voted(cuts, numbers, least=embedding.least)
@@ -281,10 +288,11 @@ def cut_niche(
         "refine_max_um": max_um,
         "mean_confidence": round(float(confidence.mean()), 4),
     }
-    if clustering == "mixture":
+    if divider.clustering == "mixture":
         evidence["volumes"] = list(VOLUMES)
     back = np.argsort(request.order)
-    return DomainResult(ordered(refined)[back], np.clip(confidence, 0.0, 1.0)[back], evidence)
+    labels, confidence = ordered(refined)[back], np.clip(confidence, 0.0, 1.0)[back]
+    return DomainResult(labels, confidence, evidence, embedding.latent()[back])
 
 
 def _voted(cuts: Sequence[Cut], numbers: Sequence[int], *, least: float) -> tuple[int, Agreed]:

@@ -1,8 +1,8 @@
 """Feature blocks for niches: each in components, each weighed by how much of its variance is coherent in space.
 
-A block whose neighbours differ as much as any two spots, such as the picture of a blank or a badly focused slide, says
-nothing of regions whatever its variance. So a block's share of the squared distance is its weight times the part of its
-variance that neighbours have in common.
+A block says nothing about regions, whatever its variance, if neighbours differ in it as much as any two spots do: the
+picture of a blank or badly focused slide is one. So a block's share of the squared distance is its weight times the
+part of its variance that neighbours have in common.
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.coherence import autocorrelation
+from histoscribe.domains import features
 from histoscribe.domains.expression import expression_components, usable_genes
 from histoscribe.domains.features import join_blocks
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.expression.normalise import library_size
+from histoscribe.graph.moran import morans_i
 
-# share of the squared distance by block; "depth" is how much was captured on a spot, which tells cellular tissue from
-# fat and fibres; the position has none, because a larger share draws compact patches whatever the tissue is
+# share of the squared distance by block; "depth" is how much was captured on a spot, which separates cellular tissue
+# from fat and fibres; the position has none, because a larger share draws compact patches whatever the tissue is
 WEIGHTS = {"counts": 1.0, "depth": 0.25, "image": 1.0, "nuclei": 0.5, "position": 0.0}
 # expression is looked at in several ways: genes weighed by their spatial autocorrelation to some power, by a few
-# principal components or many. What all find is not an artefact of one.
+# principal components or many. What all views find is not an artefact of one.
 POWERS = (0.0, 0.5, 1.0)
 N_COMPONENTS = (10, 20, 40)
 # a quarter of the views average the counts of neighbours before the logarithm, which is less noisy where few molecules
@@ -37,7 +38,7 @@ _LEAST_COHERENCE = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """Blocks side by side, seen one way.
+    """One view of a section: its blocks side by side.
 
     Parameters
     ----------
@@ -79,7 +80,12 @@ class Embedding:
 
 
 def embed_blocks(
-    blocks: Mapping[str, Any], *, graph: sparse.csr_matrix, weights: Mapping[str, float], pool: bool = True
+    blocks: Mapping[str, Any],
+    *,
+    graph: sparse.csr_matrix,
+    weights: Mapping[str, float],
+    n_components: int | None = None,
+    pool: bool = True,
 ) -> Embedding:
     """Bring all blocks to components of comparable size.
 
@@ -91,6 +97,8 @@ def embed_blocks(
         Spatial neighbours, (n, n).
     weights
         Name to weight, for all blocks, and "depth" where there are counts.
+    n_components
+        Components of every block in every view; those of `N_COMPONENTS` and `features` where not given.
     pool
         Whether some views average the counts of neighbours; needless where rows are many spots' counts already.
 
@@ -103,23 +111,27 @@ def embed_blocks(
     """
     _check_weights(blocks, weights)
     record: dict[str, Any] = {name: {"weight": float(weights[name]), "used": weights[name] > 0} for name in blocks}
-    dense, seen = {}, []
+    dense, counts_views = {}, []
     for name, block in blocks.items():
         if weights[name] == 0:
             continue
         if name == "counts":
-            seen = _counts_views(block, graph=graph, weights=weights, pool=pool, record=record)
+            counts_views = _counts_views(
+                block, graph=graph, weights=weights, n_components=n_components, pool=pool, record=record
+            )
         elif _varies(block):
-            joined = join_blocks({name: block}, weights={name: 1.0}, graph=graph)
+            joined = join_blocks(
+                {name: block}, weights={name: 1.0}, graph=graph, n_components=n_components or features.N_COMPONENTS
+            )
             record[name] |= joined.record[name] | {"weight": float(weights[name])}
             dense[name] = joined.X
-    parts = [({**dense, **view}, pooled) for view, pooled in seen] or [(dense, False)]
+    parts = [({**dense, **view}, pooled) for view, pooled in counts_views] or [(dense, False)]
     if not parts[0][0]:
         raise InputError(
-            "no feature differs between the spots, so there is nothing to tell domains apart",
+            "no feature differs between the spots, so domains cannot be distinguished",
             where="blocks",
             found=f"constant: {', '.join(sorted(blocks))}",
-            mend="check that the counts and the picture are of this section and that tiles lie on the tissue",
+            fix="check that the counts and the picture are of this section and that tiles lie on the tissue",
         )
     views = []
     coherences: dict[str, list[float]] = {}
@@ -129,19 +141,19 @@ def embed_blocks(
         for name, value in coherent.items():
             coherences.setdefault(name, []).append(value)
     for name, values in coherences.items():
-        told = {"weight": float(weights[name]), "used": True, "coherence": round(float(np.mean(values)), 4)}
-        record[name] = record.get(name, {}) | told
+        used = {"weight": float(weights[name]), "used": True, "coherence": round(float(np.mean(values)), 4)}
+        record[name] = record.get(name, {}) | used
     return Embedding(tuple(views), record)
 
 
 def _check_weights(blocks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
     if not blocks:
-        raise InputError("there are no features", where="blocks", mend="give at least one block, such as 'counts'")
+        raise InputError("there are no features", where="blocks", fix="give at least one block, such as 'counts'")
     for name, weight in weights.items():
         if not (np.isfinite(weight) and weight >= 0):
             raise ConfigError(f"the weight of {name!r} must not be negative", where="weights", found=weight)
     if not any(weights[name] for name in blocks):
-        raise ConfigError("every feature block has the weight 0", where="weights", mend="give one a positive weight")
+        raise ConfigError("every feature block has the weight 0", where="weights", fix="give one a positive weight")
 
 
 def _counts_views(
@@ -149,14 +161,16 @@ def _counts_views(
     *,
     graph: sparse.csr_matrix,
     weights: Mapping[str, float],
+    n_components: int | None,
     pool: bool,
     record: dict[str, Any],
 ) -> list[tuple[dict[str, NDArray[np.float64]], bool]]:
     """Look at expression in several ways, and whether each pools counts; none where no gene varies."""
     n_spots = counts.shape[0]
-    limit = max(2, min(max(N_COMPONENTS), n_spots // _SPOTS_PER_COMPONENT))
-    used, told = usable_genes(counts, graph=graph)
-    record["counts"] |= told
+    own, of_pooled = (N_COMPONENTS, POOLED_COMPONENTS) if n_components is None else ((n_components,), (n_components,))
+    limit = max(2, min(max(own), n_spots // _SPOTS_PER_COMPONENT))
+    used, selection = usable_genes(counts, graph=graph)
+    record["counts"] |= selection
     genes, library = sparse.csr_matrix(counts[:, used], dtype=np.float64), library_size(counts)
     views: list[tuple[dict[str, NDArray[np.float64]], bool]] = []
     for pooled in (False, True) if pool else (False,):
@@ -169,8 +183,9 @@ def _counts_views(
         depth = depth - depth.mean()
         extra = {"depth": depth} if weights["depth"] > 0 and np.ptp(depth) > 0 else {}
         found = expression_components(genes, library=library, graph=graph, n_components=limit, powers=POWERS)
-        numbers = sorted({min(n, found[0].shape[1]) for n in (POOLED_COMPONENTS if pooled else N_COMPONENTS)} - {0})
-        views += [({"counts": part[:, :n]} | extra, pooled) for part in found for n in numbers]
+        numbers = sorted({min(n, found[0].shape[1]) for n in (of_pooled if pooled else own)} - {0})
+        # of a few spots that are all neighbours, pooled counts are all the same
+        views += [({"counts": part[:, :n]} | extra, pooled) for part in found for n in numbers if _varies(part[:, :n])]
         record["counts"]["components"] = found[0].shape[1]
     return views
 
@@ -204,4 +219,4 @@ def _varies(block: Any) -> bool:
 def _coherence(part: NDArray[np.float64], graph: sparse.csr_matrix) -> float:
     """Share of a block's variance that neighbours have in common: its columns' autocorrelation, weighed by variance."""
     variance = part.var(axis=0)
-    return float((np.maximum(autocorrelation(part, graph), 0) * variance).sum() / variance.sum())
+    return float((np.maximum(morans_i(part, graph, row_standardised=True), 0) * variance).sum() / variance.sum())

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from histoscribe.domains.leiden import leiden
+from histoscribe.domains.communities import By, communities
 
-# above this many spots, Leiden's first and slowest steps are done once, and the search runs on their small communities
+# above this many spots, the first and slowest steps are done once, and the search runs on their small communities
 _FINE_LIMIT = 500
 _N_SMALL = 200
 _STEPS = 11
@@ -14,7 +14,7 @@ _RESOLUTIONS = (1e-2, 1e2)
 
 
 class Partitioner:
-    """Leiden at any number of communities on one graph; remembers every resolution that it tried.
+    """Leiden or Louvain at any number of communities on one graph; remembers every resolution that it tried.
 
     Parameters
     ----------
@@ -23,17 +23,27 @@ class Partitioner:
     X
         Features, (n, d): say which communities to merge where no resolution gives the number.
     seed
-        Of Leiden.
+        Sets the order in which spots are visited.
+    by
+        What finds the communities.
     """
 
-    def __init__(self, graph: sparse.csr_matrix, X: NDArray[np.float64], *, seed: int) -> None:
+    def __init__(
+        self,
+        graph: sparse.csr_matrix,
+        X: NDArray[np.float64],
+        *,
+        seed: int,
+        by: By = "leiden",
+    ) -> None:
         self._seed = seed
+        self._by = by
         self._fine = graph
         self._X = X
         self._small = np.arange(len(X))  # (n,) small community of each spot
         self._graph = graph
         if len(X) > _FINE_LIMIT:
-            self._small = at_least(graph, _N_SMALL, seed=seed, start=_N_SMALL / 10)
+            self._small = at_least(graph, _N_SMALL, seed=seed, start=_N_SMALL / 10, by=by)
             member = membership(self._small)
             self._graph = sparse.csr_matrix(member.T @ graph @ member)
         self._tried: dict[float, NDArray[np.int64]] = {}
@@ -42,7 +52,7 @@ class Partitioner:
         """Cut into k communities by bisection on the logarithm of the resolution.
 
         Where every resolution gives fewer or more, the partition with the fewest communities above k is taken, and
-        the two whose union raises the variance within communities least are merged until k are left (Ward 1963).
+        pairs that raise the variance within communities least are merged until k are left (Ward 1963).
 
         Parameters
         ----------
@@ -65,13 +75,14 @@ class Partitioner:
                 break
             low, high = (middle, high) if count < k else (low, middle)
         if not enough:
-            return merge_to(at_least(self._fine, k, seed=self._seed, start=_RESOLUTIONS[1]), self._X, k), float("inf")
+            labels = at_least(self._fine, k, seed=self._seed, start=_RESOLUTIONS[1], by=self._by)
+            return merge_to(labels, self._X, k), float("inf")
         _, resolution = min(enough)
         return merge_to(self._at(resolution)[self._small], self._X, k), resolution
 
     def _at(self, resolution: float) -> NDArray[np.int64]:
         if resolution not in self._tried:
-            self._tried[resolution] = leiden(self._graph, resolution=resolution, seed=self._seed)
+            self._tried[resolution] = communities(self._graph, resolution=resolution, seed=self._seed, by=self._by)
         return self._tried[resolution]
 
 
@@ -110,14 +121,14 @@ def merge_to(labels: NDArray[np.int64], X: NDArray[np.float64], k: int) -> NDArr
     return labels
 
 
-def at_least(graph: sparse.csr_matrix, k: int, *, seed: int, start: float) -> NDArray[np.int64]:
-    """Leiden communities at the first resolution of start, 2 start, 4 start, ... that gives k of them or more.
+def at_least(graph: sparse.csr_matrix, k: int, *, seed: int, start: float, by: By = "leiden") -> NDArray[np.int64]:
+    """Communities at the first resolution of start, 2 start, 4 start, ... that gives k of them or more.
 
     Ends for every k up to the number of spots, since at a high enough resolution every spot is alone.
     """
     resolution = start
     while True:
-        labels = leiden(graph, resolution=resolution, seed=seed)
+        labels = communities(graph, resolution=resolution, seed=seed, by=by)
         if labels.max() + 1 >= k:
             return labels
         resolution *= 2

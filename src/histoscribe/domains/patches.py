@@ -1,8 +1,8 @@
 """Large sections in small pieces: neighbouring spots that look alike are clustered as one.
 
-Finding the spots that look alike anywhere in a section takes a search in ten dimensions, whose time grows faster than
-the number of spots. Patches of some ten spots bring a large section back to a size at which that is cheap, and
-make clusters of single bins impossible.
+Finding the spots that look alike anywhere in a section takes a search in ten dimensions, and its time grows faster than
+the number of spots. Patches of some ten spots bring a large section back to a size at which that is cheap, and make
+clusters of single bins impossible.
 """
 
 import numpy as np

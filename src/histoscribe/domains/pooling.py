@@ -1,9 +1,9 @@
 """Large sections in square cells: bins of a few microns hold too few molecules, and domains are no finer than niches.
 
-A section of up to `LARGE` spots is left as it is. In a larger one, the spots of a square cell are one: their counts are
-added up, as if all cells held as many spots, their other features averaged. What is found on the cells is brought back
-to the spots by interpolation between the centres of the cells around each, so the cells do not show in the borders. All
-of it is linear in spots.
+A section of up to `LARGE` spots is left as it is, and so is a larger one whose spots lie as far apart as niches are
+wide. In a large section of bins, the spots of a square cell are pooled: their counts are added up, scaled as if all
+cells held the same number of spots, and their other features are averaged. Labels of the cells are interpolated to the
+spots from the cells' centres, so the cells do not show in the borders. The time is linear in spots.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,13 @@ from scipy import sparse
 
 from histoscribe.domains.partition import membership
 from histoscribe.graph.lattice import lattice_graph
+from histoscribe.graph.spacing import pitch_of
+from histoscribe.numerics.bilinear import corners_around
 
-# a full Visium slide of 11 mm has 14,336 spots
-LARGE = 15_000
+# where the time of dividing bins one by one reaches half a minute
+LARGE = 50_000
+# spots further apart than this are each a niche of their own; so many of them are pooled only to bound the time
+_BIN_UM, _MOST_SPOTS = 30.0, 100_000
 _ROWS = 50_000
 
 
@@ -43,23 +47,33 @@ class Cells:
     between: sparse.csr_matrix
 
 
+def is_large(xy_um: NDArray[np.float64]) -> bool:
+    """Whether the spots, (n, 2), are pooled: bins from `LARGE` of them on, spots that lie far apart hardly ever."""
+    return len(xy_um) > LARGE and (len(xy_um) > _MOST_SPOTS or pitch_of(xy_um) <= _BIN_UM)
+
+
 def make_cells(xy_um: NDArray[np.float64], *, n_cells: int = LARGE) -> Cells:
     """Lay square cells over the spots, as small as at most `n_cells` occupied ones allow.
+
+    Their side is a whole number of pitches and their border lies between spots, so that cells on a lattice hold equally
+    many.
 
     Parameters
     ----------
     xy_um
         (n, 2), in the order of their place: features are added up in it, so that a sum depends on no other order.
     """
-    low = xy_um.min(axis=0)
-    side = float(np.sqrt(np.prod(np.maximum(np.ptp(xy_um, axis=0), 1e-9)) / n_cells))
+    pitch = max(pitch_of(xy_um), 1e-9)
+    low = xy_um.min(axis=0) - pitch / 2
+    # the first guess is that every spot of a lattice is there; rounding must not make it a pitch more
+    side = pitch * max(1, int(np.ceil(np.sqrt(len(xy_um) / n_cells) - 1e-9)))
     while True:
         place = np.floor((xy_um - low) / side).astype(np.int64)  # column, row
         columns = int(place[:, 0].max()) + 1
         occupied, cell = np.unique(place[:, 1] * columns + place[:, 0], return_inverse=True)
         if len(occupied) <= n_cells:
             break
-        side *= 1.05
+        side += pitch
     grid = np.column_stack([occupied % columns, occupied // columns])  # (m, 2)
     centre = low + (grid + 0.5) * side
     return Cells(
@@ -98,20 +112,11 @@ def averaged(values: NDArray[np.float64], cells: Cells) -> NDArray[np.float64]:
 
 def _bilinear(place: NDArray[np.float64], occupied: NDArray[np.int64], columns: int) -> sparse.csr_matrix:
     """Weights of the four centres around each spot, those of empty cells shared out among the others."""
-    corner = np.floor(place).astype(np.int64)
-    part = place - corner  # (n, 2) in [0, 1)
-    rows, found, weights = [], [], []
-    for dx in (0, 1):
-        for dy in (0, 1):
-            column, row = corner[:, 0] + dx, corner[:, 1] + dy
-            key = row * columns + column
-            index = np.minimum(np.searchsorted(occupied, key), len(occupied) - 1)
-            held = (occupied[index] == key) & (column >= 0) & (column < columns) & (row >= 0)
-            share = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-            rows.append(np.flatnonzero(held))
-            found.append(index[held])
-            weights.append(share[held])
-    matrix = sparse.csr_matrix(
-        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(found))), shape=(len(place), len(occupied))
-    )
+    points, share = corners_around(place)
+    column, row = np.moveaxis(points, 2, 0)  # (4, n) each
+    key = row * columns + column
+    index = np.minimum(np.searchsorted(occupied, key), len(occupied) - 1)
+    held = (occupied[index] == key) & (column >= 0) & (column < columns) & (row >= 0)
+    spot = np.broadcast_to(np.arange(len(place)), held.shape)
+    matrix = sparse.csr_matrix((share[held], (spot[held], index[held])), shape=(len(place), len(occupied)))
     return sparse.csr_matrix(sparse.diags(1 / np.asarray(matrix.sum(axis=1)).ravel()) @ matrix)

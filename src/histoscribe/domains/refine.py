@@ -30,7 +30,7 @@ def refine(
     xy_um
         Centres of the spots, (n, 2).
     max_um
-        Neighbours further apart than this have no say: a label never crosses a wider gap.
+        Neighbours further apart than this do not count: a label never crosses a wider gap.
     firm
         Spots that keep their label, (n,).
     rounds
@@ -47,7 +47,7 @@ def refine(
     """
     if not max_um > 0:
         raise ConfigError("the largest distance must be positive", where="max_um", found=max_um)
-    near = within(graph, xy_um, max_um) + sparse.identity(len(labels), format="csr")
+    near = edges_up_to(graph, xy_um, max_um) + sparse.identity(len(labels), format="csr")
     voters = np.asarray(near.sum(axis=1)).ravel()  # (n,)
     loose = np.ones(len(labels), bool) if firm is None else ~firm
     names, current = np.unique(labels, return_inverse=True)
@@ -65,7 +65,7 @@ def refine(
     return np.asarray(names[current], np.int64)
 
 
-def within(graph: sparse.csr_matrix, xy_um: NDArray[np.float64], max_um: float) -> sparse.csr_matrix:
+def edges_up_to(graph: sparse.csr_matrix, xy_um: NDArray[np.float64], max_um: float) -> sparse.csr_matrix:
     """Edges of a graph no longer than `max_um`, as ones; (n, n) CSR."""
     edges = graph.tocoo()
     near = edge_lengths(graph, xy_um) <= max_um

@@ -1,4 +1,4 @@
-"""What every domain method is handed, checked once and brought into an order that does not depend on the rows."""
+"""The input of every domain method, checked once and sorted so that the order of the rows does not matter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def checked_request(
     weights: Mapping[str, float] | None,
     defaults: Mapping[str, float],
 ) -> Request:
-    """Check what a domain method was handed, and sort it.
+    """Check the input of a domain method, and sort it.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def checked_request(
                 expected=f"({n}, features)",
                 found=np.shape(block),
             )
-    # here, where a row that is told is still the caller's
+    # before sorting, so that a message names the caller's row
     checked = {
         name: checked_counts(block) if name == "counts" else checked_block(name, block)
         for name, block in blocks.items()
@@ -101,7 +101,7 @@ def checked_request(
 
 
 def check_number(n_domains: int | None, n_spots: int) -> None:
-    """Refuse a number of domains that cannot be had, saying why; None passes. Raises ConfigError."""
+    """Refuse an impossible number of domains, saying why; None passes. Raises ConfigError."""
     if n_domains is None:
         return
     if n_domains < 1:
@@ -112,7 +112,7 @@ def check_number(n_domains: int | None, n_spots: int) -> None:
             where="n_domains",
             expected=f"at most {n_spots:,}",
             found=n_domains,
-            mend="ask for fewer domains, or leave the number out to have it chosen",
+            fix="ask for fewer domains, or leave the number out to have it chosen",
         )
     if n_domains > MOST_DOMAINS:
         raise ConfigError(
@@ -135,10 +135,10 @@ def _check_graph(graph: sparse.csr_matrix, n: int) -> None:
         raise InputError(
             "no spot has a neighbour",
             where="graph",
-            mend="check the microns per pixel and the pitch, or join the k nearest spots instead",
+            fix="check the microns per pixel and the pitch, or join the k nearest spots instead",
         )
     if abs(graph - graph.T).max() > 0:
-        raise InputError("the neighbour graph is not symmetric", where="graph", mend="use histoscribe.graph")
+        raise InputError("the neighbour graph is not symmetric", where="graph", fix="use histoscribe.graph")
 
 
 def _weights(
@@ -147,7 +147,7 @@ def _weights(
     for name in weights:
         if name not in blocks:
             raise ConfigError(
-                f"there is no feature block {name!r} to weigh", where="weights", mend=nearest(name, blocks)
+                f"there is no feature block {name!r} to weigh", where="weights", fix=nearest(name, blocks)
             )
     together = {**defaults, **weights}
     for name in blocks:
@@ -156,7 +156,7 @@ def _weights(
                 f"the feature block {name!r} has no weight",
                 where="weights",
                 found=f"weights for {listing(together)}",
-                mend=f"give a weight for {name!r}",
+                fix=f"give a weight for {name!r}",
             )
     return {name: float(together[name]) for name in blocks}
 

@@ -6,15 +6,14 @@ from repeat to repeat is what the data do not decide.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from histoscribe.domains.affinity import affinity
-from histoscribe.domains.partition import Partitioner
+from histoscribe.domains.clustering import Cut, Divider
 from histoscribe.domains.patches import patch_graph, patch_means, patches
 from histoscribe.graph.smooth import neighbour_mean
 
@@ -23,9 +22,9 @@ _SHARE_OF_NEIGHBOURS = 0.5
 # other number comes near in stability. Set on synthetic fields, never on annotated sections.
 _SHARE_OF_TWO = 0.75
 _AS_GOOD = 0.02
-# under this the repeats agree on no number: then fewer domains are told, not more
+# under this the repeats agree on no number: then fewer domains are reported, not more
 _AGREED = 0.6
-# a finer level is one whose divisions agree better than those into one domain fewer, by more than chance would have it
+# at a finer level, divisions agree better by this much than those into one domain fewer: more than random variation
 _RISE = 0.05
 _SHARE_OF_LEVEL = 0.75
 _MOST_STABLE = (
@@ -36,15 +35,8 @@ _FINEST = (
     "finest level that holds: the last number whose stability (mean pairwise ARI over disturbed repeats) rises above "
     f"that of one domain fewer by more than {_RISE:g}, to {_AGREED:g} or more and {_SHARE_OF_LEVEL:.0%} of the highest"
 )
-# numbers that a reader may prefer for reasons of their own have at least this share of the chosen one's stability
+# a number is admissible if it has at least this share of the chosen one's stability
 _ADMISSIBLE = 0.9
-
-
-class Cut(Protocol):
-    """One clustering of a section, ready to be cut into any number of domains."""
-
-    def exactly(self, k: int) -> tuple[NDArray[np.int64], float]:
-        """Cut into k domains: (n,) from 0 to k - 1, and the resolution at which they were found."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,10 +52,12 @@ class Repeats:
     """
 
     patch: NDArray[np.int64]
-    cuts: tuple[Partitioner, ...]
+    cuts: tuple[Cut, ...]
 
 
-def repeats(X: NDArray[np.float64], *, graph: sparse.csr_matrix, n_repeats: int, seed: int) -> Repeats:
+def repeats(
+    X: NDArray[np.float64], *, graph: sparse.csr_matrix, n_repeats: int, seed: int, divider: Divider
+) -> Repeats:
     """Cluster a section once as it is and several times disturbed.
 
     Parameters
@@ -75,7 +69,9 @@ def repeats(X: NDArray[np.float64], *, graph: sparse.csr_matrix, n_repeats: int,
     n_repeats
         Number of disturbed ones.
     seed
-        Of the disturbances and of Leiden.
+        Of the disturbances and of the communities.
+    divider
+        How each repeat is divided.
     """
     mean = neighbour_mean(graph, X)
     patch = patches(mean, graph=graph, seed=seed)
@@ -85,8 +81,7 @@ def repeats(X: NDArray[np.float64], *, graph: sparse.csr_matrix, n_repeats: int,
         if child is not None:
             mean = neighbour_mean(thinned(graph, np.random.default_rng(child)), X)
         features = patch_means(mean, patch)
-        # the random generator that scikit-network uses takes seeds below 2**32
-        cuts.append(Partitioner(affinity(features, graph=touching), features, seed=(seed + i) % 2**32))
+        cuts.append(divider.cut(features, graph=touching, seed=seed + i))
     return Repeats(patch, tuple(cuts))
 
 
@@ -130,11 +125,11 @@ def matched(labels: NDArray[np.int64], reference: NDArray[np.int64], k: int) -> 
 
 
 def choose_number(cuts: Sequence[Cut], *, largest: int, finest: bool = False) -> dict[str, Any]:
-    """Choose the number of domains on which disturbed repeats agree best, and tell the others that hold.
+    """Choose the number of domains on which disturbed repeats agree best, and list the others that hold.
 
     The stability of a number is the mean adjusted Rand index between pairs of repeats. The most stable number from
-    three up is chosen: of several as good the largest, or the smallest where the repeats agree on none of them (under
-    0.6); two only where nothing else is nearly as stable.
+    three up is chosen; of several equally good ones the largest, or the smallest where the repeats agree on none of
+    them (under 0.6). Two is chosen only where nothing else is nearly as stable.
 
     Parameters
     ----------
@@ -143,14 +138,15 @@ def choose_number(cuts: Sequence[Cut], *, largest: int, finest: bool = False) ->
     largest
         Last number to try, from 2.
     finest
-        Whether to choose the finest level that holds rather than the most stable one: the last number whose stability
-        rises above that of one domain fewer by more than 0.05, to three quarters of the highest stability or more. A
-        section in a few large parts is always stable, and says least.
+        Whether to choose the finest level that holds rather than the most stable one: the last number that is more
+        stable than one domain fewer by more than 0.05, and has three quarters of the highest stability or more. A
+        division into a few large parts is always stable, and says least.
 
     Returns
     -------
-    {"numbers", "stability", "chosen", "as_good", "admissible", "levels", "agreed", "rule"}, fit for JSON. It is chosen
-    from the numbers as good; admissible ones are about as stable; levels are stable and more so than those beside them.
+    {"numbers", "stability", "chosen", "as_good", "admissible", "levels", "agreed", "rule"}, fit for JSON. `chosen`
+    is one of `as_good`; `admissible` numbers are about as stable; `levels` are stable and more so than those beside
+    them.
     """
     from sklearn.metrics import adjusted_rand_score
 

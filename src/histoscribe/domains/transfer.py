@@ -1,12 +1,12 @@
 """Domains of a new slide from its picture alone, by a model trained on the domains of sequenced sections.
 
-A multinomial classifier sees each spot's embedding beside the means of its surroundings, standardised within the
+A multinomial classifier is given each spot's embedding beside the means of its surroundings, standardised within the
 section so that another patient's stain does not look like another tissue. Its strength and its calibration are fitted
-on sections, or parts of the only section, that it was not trained on. Where the tissue is unlike all that it has seen,
-or no domain is more likely than not, it says that it does not know.
+on held-out sections, or on held-out parts of the only section. Where the tissue is unlike all training tissue, or no
+domain is more likely than not, it abstains.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,19 +26,17 @@ from histoscribe.domains.transfer_fit import (
     smoothed_posterior,
     usual_distance,
 )
-from histoscribe.errors import ConfigError, InputError, ResultError
+from histoscribe.errors import ConfigError, InputError
 from histoscribe.graph.checks import sorted_by_place
 
 UNLIKE, UNSURE = "unlike", "unsure"
 MIN_CONFIDENCE = 0.5
-# of the training spots so many are nearer to a domain than what is called unlike them all
+# this share of the training spots lies nearer to a domain than the distance from which a spot is called unlike all
 _KNOWN_SHARE = 0.97
-# spots from everywhere are left out in turns to measure that: with whole parts left out, nothing would seem new later
+# that distance is measured on held-out spots from everywhere: with whole parts held out, nothing would seem new later
 _FOLDS = 5
-# parts of a lone section that are held out in turns: compact ones, because neighbours share what they know
+# parts of a single section that are held out in turn: compact ones, because neighbours share information
 _PARTS = 4
-_ARRAYS = ("domains", "loadings", "spread", "coefficients", "intercepts", "centres", "whitening")
-_NUMBERS = ("temperature", "max_distance", "min_confidence")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +63,7 @@ class Transferred:
 
     @property
     def abstained(self) -> NDArray[np.bool_]:
-        """(n,) whether the model does not know."""
+        """(n,) whether the model abstains."""
         unknown: NDArray[np.bool_] = self.labels == 0
         return unknown
 
@@ -77,17 +75,32 @@ class TransferModel:
     Parameters
     ----------
     domains
-        (k,) int64, the domains it can tell.
+        (k,) int64, the domains it can predict.
     space, head
         How a spot is described, and the classifier.
     temperature
-        By which logits are divided, so that confidences are frequencies.
+        Divisor of the logits, so that confidences are frequencies.
     max_distance
         Largest distance to a domain, in standard deviations within domains, at which a spot is like it.
     min_confidence
         Least confidence of a label.
     evidence
-        How well held-out training spots were told, fit for JSON.
+        How well held-out training spots were predicted, fit for JSON.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.domains.transfer import fit_transfer
+    >>> from histoscribe.graph.lattice import lattice_graph
+    >>> row, column = (axis.ravel() for axis in np.mgrid[:12, :12])
+    >>> xy_um = 200.0 * np.column_stack([column, row])
+    >>> graph = lattice_graph(xy_um, kind="square", pitch_um=200.0)
+    >>> domains, rng = 1 + (column >= 6), np.random.default_rng(0)
+    >>> one, other, new = (np.outer(domains, [1.0, -1.0]) + rng.normal(0, 0.2, (144, 2)) for _ in range(3))
+    >>> model = fit_transfer([one, other], [graph, graph], [domains, domains], xy_um=[xy_um, xy_um])
+    >>> found = model.predict(new, graph)
+    >>> found.labels[:12]
+    array([1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2])
     """
 
     domains: NDArray[np.int64]
@@ -122,27 +135,6 @@ class TransferModel:
         reason[distance(self.head, features, graph) > self.max_distance] = UNLIKE
         return Transferred(np.where(reason == "", likeliest, 0), confidence, likeliest, reason)
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """All that `predict` needs, by name; `from_arrays` takes it back."""
-        parts = {"domains": self.domains, "loadings": self.space.loadings, "spread": self.space.spread}
-        parts |= {name: getattr(self.head, name) for name in ("coefficients", "intercepts", "centres", "whitening")}
-        return parts | {name: np.array(getattr(self, name), np.float64) for name in _NUMBERS}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], evidence: Mapping[str, Any] | None = None) -> "TransferModel":
-        """Make the model again; raises ResultError where an array is missing."""
-        missing = [name for name in (*_ARRAYS, *_NUMBERS) if name not in arrays]
-        if missing:
-            raise ResultError(f"the transfer model lacks {', '.join(missing)}", mend="fit it again")
-        a = {name: np.asarray(arrays[name]) for name in _ARRAYS}
-        return cls(
-            domains=a["domains"].astype(np.int64),
-            space=Space(a["loadings"], a["spread"]),
-            head=Head(a["coefficients"], a["intercepts"], a["centres"], a["whitening"]),
-            evidence=dict(evidence or {}),
-            **{name: float(np.asarray(arrays[name])) for name in _NUMBERS},
-        )
-
 
 def fit_transfer(
     embeddings: Sequence[ArrayLike],
@@ -153,7 +145,7 @@ def fit_transfer(
     groups: Sequence[str] | None = None,
     min_confidence: float = MIN_CONFIDENCE,
 ) -> TransferModel:
-    """Learn to tell the domains of sequenced sections from their pictures.
+    """Learn to predict the domains of sequenced sections from their pictures.
 
     Parameters
     ----------
@@ -193,7 +185,7 @@ def fit_transfer(
         max_distance = float(np.quantile(usual_distance(evidence), _KNOWN_SHARE))
     sure = out.posterior.max(axis=1) >= min_confidence
     right = out.posterior.argmax(axis=1) == evidence.classes
-    told = {
+    summary = {
         "spots": len(right),
         "held_out_groups": len(np.unique(evidence.groups)),
         "held_out_sections": len(set(groups or range(len(checked)))) > 1,
@@ -202,7 +194,7 @@ def fit_transfer(
         "held_out_share_sure": round(float(sure.mean()), 4),
         "strength": out.strength,
     }
-    return TransferModel(domains, space, head, out.temperature, max_distance, min_confidence, told)
+    return TransferModel(domains, space, head, out.temperature, max_distance, min_confidence, summary)
 
 
 def _evidence(
@@ -269,7 +261,10 @@ def _checked_sections(
     domains = np.unique(np.concatenate(codes))
     if (domains > 0).sum() < 2:
         raise InputError(
-            "there is nothing to tell apart", where="labels", expected="two domains or more", found=domains.tolist()
+            "there is nothing to distinguish",
+            where="labels",
+            expected="two domains or more",
+            found=domains.tolist(),
         )
     return checked, [code.astype(np.int64) for code in codes]
 
@@ -283,8 +278,8 @@ def _checked(embedding: ArrayLike, graph: sparse.csr_matrix, *, where: str, widt
             where=where,
             expected=f"({n}, {width})",
             found=checked.shape,
-            mend="use the encoder and the tile size of the training sections, and one row per spot of the graph",
+            fix="use the encoder and the tile size of the training sections, and one row per spot of the graph",
         )
     if not np.isfinite(checked).all():
-        raise InputError("the embedding has missing or infinite values", where=where, mend="embed the slide again")
+        raise InputError("the embedding has missing or infinite values", where=where, fix="embed the slide again")
     return checked

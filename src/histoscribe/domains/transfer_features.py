@@ -1,4 +1,4 @@
-"""What transfer knows of a spot: how it and its surroundings look, in the terms of its own section."""
+"""Features of a spot for transfer: how it and its surroundings look, relative to its own section."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.graph.smooth import neighbour_mean
+from histoscribe.numerics.signs import with_fixed_signs
 
 N_COMPONENTS = 50
 # rounds of averaging over neighbours, each beside the spot's own features
@@ -42,9 +43,7 @@ def fit_space(embeddings: list[NDArray[np.float64]], graphs: list[sparse.csr_mat
     fewest = min(len(embedding) for embedding in embeddings)
     k = max(1, min(N_COMPONENTS, d, fewest - 1))
     _, vectors = eigh(gram, subset_by_index=(d - k, d - 1))
-    vectors = vectors[:, ::-1]
-    largest = np.abs(vectors).argmax(axis=0)
-    loadings = vectors * np.where(vectors[largest, np.arange(k)] < 0, -1.0, 1.0)  # (d, p)
+    loadings = with_fixed_signs(vectors[:, ::-1])  # (d, p)
     plain = Space(loadings, np.ones(k * N_PARTS))
     found = np.concatenate([spot_features(e, g, plain) for e, g in zip(embeddings, graphs, strict=True)])
     return Space(loadings, np.maximum(found.std(axis=0), 1e-9))

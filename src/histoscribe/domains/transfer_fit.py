@@ -13,7 +13,7 @@ from histoscribe.graph.smooth import neighbour_mean
 # inverse strengths of the ridge that are tried
 _STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 _MOST_ITERATIONS = 500
-# share of the covariance that is taken from a sphere, because a small domain does not fill its space
+# how far the covariance is shrunk towards a sphere, because a small domain has too few spots for its dimensions
 _SHRINKAGE = 0.1
 _SMOOTHING_ROUNDS = 2
 _TEMPERATURES = (0.2, 20.0)
@@ -28,9 +28,9 @@ class Evidence:
     features, classes
         (n, f) and (n,) from 0 to k - 1.
     groups
-        (n,) who is held out together to judge the classifier: patients, or large parts of the only one.
+        (n,) which spots are held out together to judge the classifier: patients, or large parts of the only one.
     folds
-        (n,) who is held out together to measure usual distances: spots from everywhere.
+        (n,) which spots are held out together to measure usual distances: spots from everywhere.
     graph
         (n, n) neighbours.
     """
@@ -45,12 +45,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What the classifier said of spots it was not trained on.
+    """Predictions of the classifier for held-out spots.
 
     Parameters
     ----------
     strength, temperature
-        Those under which it was least surprised by the truth.
+        Those with the least log loss.
     posterior
         (n, k), smoothed.
     """
@@ -62,7 +62,7 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """Multinomial logistic regression, and where the classes lie.
+    """Multinomial logistic regression, and the centres of the classes.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Head:
 
 
 def held_out(evidence: Evidence) -> HeldOut:
-    """Train without each group in turn, choose strength and temperature by what is said of it (log loss)."""
+    """Train without each group in turn; choose strength and temperature by the log loss on the held-out group."""
     tried = []
     for strength in _STRENGTHS:
         logits = _crossed(evidence, strength)
@@ -116,7 +116,7 @@ def _calibrated(logits: NDArray[np.float64], evidence: Evidence) -> tuple[float,
     def loss(log_temperature: float) -> float:
         posterior = smoothed_posterior(logits, evidence.graph, temperature=float(np.exp(log_temperature)))
         right = np.take_along_axis(posterior, evidence.classes[:, None], axis=1)
-        # bounded: a class that the other groups lack can be told by nobody
+        # bounded: a class that the other groups lack cannot be predicted
         return float(-np.log(np.maximum(right, 1e-6)).mean())
 
     found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-2})

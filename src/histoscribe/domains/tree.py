@@ -1,8 +1,8 @@
-"""Parts of a section by a tree of its spots: where a division starts that must not depend on chance.
+"""Parts of a section from a tree of its spots: a deterministic start for a division.
 
-Two spots, then groups of spots, are joined where that raises the variance within groups least (Ward 1963). Cut into as
-many parts as were asked for, such a tree spends some on single odd spots. Here it is cut lower, until it has as many
-parts of a useful size as were asked for, and what is left over goes to the nearest of them.
+Two spots, then groups of spots, are joined where that raises the variance within groups least (Ward 1963). Cut into
+exactly k parts, such a tree spends some of them on single odd spots. Here it is cut lower, until k parts have a useful
+size, and the other spots go to the nearest of these.
 """
 
 import numpy as np

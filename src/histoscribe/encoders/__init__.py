@@ -2,7 +2,7 @@
 
 from histoscribe.encoders._torchvision_guard import import_timm, import_torchvision, torchvision_state
 from histoscribe.encoders.base import BACKENDS, Availability, Choice, Encoder, availability, build_encoder
-from histoscribe.encoders.card import Card, cards, load_card
+from histoscribe.encoders.card import Card, builtin_card, cards, load_card
 from histoscribe.encoders.embed import EmbedSettings, embed, load_embedding
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Encoder",
     "availability",
     "build_encoder",
+    "builtin_card",
     "cards",
     "embed",
     "import_timm",

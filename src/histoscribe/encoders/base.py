@@ -1,4 +1,4 @@
-"""What every encoder offers, the backends that run them, and how one is built from its card."""
+"""The interface of encoders and of the backends that run them, and how an encoder is built from its card."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 
 from histoscribe.encoders.card import Card
 from histoscribe.errors import ConfigError, InputError, WeightsError
+from histoscribe.numerics.device import DEVICES
 from histoscribe.registry import Registry
 
 RGB = NDArray[np.uint8]
 Features = NDArray[np.float32]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How a network is run on this machine: what, beside the card, decides the last digits of its numbers.
+    """How a network is run on this machine: beside the card, this decides the last digits of its numbers.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Availability:
 
 
 class Encoder(Protocol):
-    """Tiles to vectors. The same tiles give the same numbers in any company: batches and threads do not matter."""
+    """Tiles to vectors. A tile gives the same numbers in every batch and on any number of threads."""
 
     @property
     def card(self) -> Card:
@@ -60,7 +60,7 @@ class Encoder(Protocol):
         """How it is run here."""
 
     def with_choice(self, choice: Choice) -> "Encoder":
-        """Return the same encoder, run in another way: as an interrupted run began."""
+        """Return the same encoder, run in another way, such as that of an interrupted run."""
 
     def encode(self, tiles: RGB) -> Features:
         """Pooled features.
@@ -119,7 +119,7 @@ def build_encoder(card: Card, *, device: str = "auto", precision: str = "auto") 
     card
         What to load; see `load_card`.
     device
-        "cpu", "cuda", "cuda:1", "mps", or "auto" for the best that is there.
+        "cpu", "cuda", "cuda:1", "mps", or "auto" for the best available.
     precision
         "float32", "bfloat16", or "auto": what is fastest here, measured once and remembered.
 
@@ -128,7 +128,17 @@ def build_encoder(card: Card, *, device: str = "auto", precision: str = "auto") 
     ConfigError
         Where an option or the card does not fit the backend.
     WeightsError
-        Where the weights cannot be had or are not those that the card names.
+        Where the weights are not available or not those that the card names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.encoders import build_encoder, load_card
+    >>> encoder = build_encoder(load_card("morphology"))
+    >>> side = encoder.card.input_px
+    >>> tiles = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
+    >>> encoder.encode(tiles).shape
+    (3, 154)
     """
     problems = []
     if precision not in PRECISIONS:
@@ -173,13 +183,13 @@ def joined(pieces: list[Features], card: Card) -> Features:
                 where=f"encoder {card.name}",
                 expected=f"{card.dimension} numbers per tile (`dimension`)",
                 found=f"shape {piece.shape}",
-                mend="correct `dimension`, `pooling` or `model_args` of the card",
+                fix="correct `dimension`, `pooling` or `model_args` of the card",
             )
     features = np.concatenate([np.empty((0, card.dimension), np.float32), *pieces])
     if not np.isfinite(features).all():
         raise WeightsError(
             "the network gives numbers that are not finite",
             where=f"encoder {card.name}",
-            mend="try --precision float32, and check the weights' file",
+            fix="try --precision float32, and check the weights' file",
         )
     return features

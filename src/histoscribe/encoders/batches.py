@@ -33,7 +33,7 @@ def run_batches(
     Parameters
     ----------
     function
-        Takes (b, h, w, 3) uint8, gives an array whose first axis is b; called by several threads at once.
+        Takes (b, h, w, 3) uint8, gives an array with b rows; called by several threads at once.
     tiles
         (n, h, w, 3) uint8.
 
@@ -58,6 +58,6 @@ def _halving(function: Callable[[RGB], Features], batch: RGB, out_of_memory: tup
     except out_of_memory:
         if len(batch) == 1:
             raise
-    half = len(batch) // 2  # outside the handler, whose traceback would hold the failed attempt's memory
+    half = len(batch) // 2  # outside the handler: its traceback would hold the failed attempt's memory
     pieces = [_halving(function, piece, out_of_memory) for piece in (batch[:half], batch[half:])]
     return np.concatenate(pieces)

@@ -1,25 +1,23 @@
 """Encoder cards: what a network is, where its weights come from, what it expects and under which licence.
 
 A card is a small TOML file. Those beside this file are built in; a user's own card is as good as one of them, and may
-start from one with `like = "uni"` and give only what differs, such as a local file.
+start from one with `like = "uni"` and give only what differs, such as a local file. `card_rules` limits what a card may
+say, so that one from elsewhere can do no harm; every card is checked against it, however it was made.
 """
 
-import math
 import os
 import re
-import tomllib
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from histoscribe.encoders.architecture import shown
+from histoscribe.encoders.card_rules import TYPES, card_problems
 from histoscribe.errors import ConfigError, nearest
-
-POOLINGS = ("network", "avg", "cls", "cls+avg")
+from histoscribe.store.toml import read_toml
 
 _FOLDER = Path(__file__).parent / "cards"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
@@ -54,7 +52,14 @@ class Card:
     pooling
         "network": the network's own pooled output; "avg", "cls", "cls+avg": of a transformer's tokens.
     model_args
-        Further arguments of the backend.
+        Further arguments of the backend; of timm's, only what changes the network's shape.
+    unnamed
+        Whether the name of the weights' file is left out of `to_dict`; not to be given in a card.
+
+    Raises
+    ------
+    ConfigError
+        Impossible values; the message names all of them.
     """
 
     name: str
@@ -76,32 +81,73 @@ class Card:
     gated: bool = False
     pooling: str = "network"
     model_args: dict[str, Any] = field(default_factory=dict)
+    unnamed: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that no card may have, whoever made it."""
+        problems = card_problems({name: getattr(self, name) for name in TYPES})
+        if problems:
+            raise ConfigError("; ".join(problems), where=f"encoder {shown(self.name)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all that the card says as JSON; of a local file its name only, since where it lies changes no result."""
-        file = self.file.name if self.file else None
-        return asdict(self) | {"file": file, "mean": list(self.mean), "std": list(self.std)}
+        """Return all fields of the card as JSON; of a local file only its name, because its place changes no result."""
+        record = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        record["file"] = self.file.name if self.file and not self.unnamed else None
+        del record["unnamed"]
+        return record
 
 
-def load_card(name_or_path: str | Path) -> Card:
+def load_card(name_or_path: str | Path, *, anonymous: bool = False) -> Card:
     """Load a card by its built-in name, or from a user's `.toml` file.
 
     `file` in a card may use environment variables, `${NAME}` or `${NAME:-default}`, and is relative to the card.
 
+    Parameters
+    ----------
+    anonymous
+        Whether the weights are recorded by their hash alone, without their file's name.
+
     Raises
     ------
     ConfigError
-        Where there is no such card, or naming every problem of the card at once.
+        There is no such card, or the card has problems; the message names all of them.
+
+    Examples
+    --------
+    A card of your own says what differs from a built-in one:
+
+    >>> from pathlib import Path
+    >>> from histoscribe.encoders import load_card
+    >>> card = '''
+    ... like = "efficientnet_b0"
+    ... name = "mine"
+    ... file = "mine.safetensors"
+    ... mpp = 0.5
+    ... '''
+    >>> characters = Path("mine.toml").write_text(card)
+    >>> mine = load_card("mine.toml")
+    >>> mine.backend, mine.file.name, mine.mpp, mine.input_px, mine.dimension
+    ('timm', 'mine.safetensors', 0.5, 224, 1280)
     """
+    if anonymous:
+        return replace(load_card(name_or_path), unnamed=True)
     path = Path(name_or_path)
     if path.suffix == ".toml":
-        return _card(_read(path), path)
-    if str(name_or_path) not in _builtin_names():
-        raise ConfigError(
-            f"there is no encoder called {str(name_or_path)!r}",
-            mend=nearest(str(name_or_path), _builtin_names()) + "; or give the path of your own card, ending in .toml",
-        )
-    return _builtin(str(name_or_path))
+        return _card(read_toml(path, what="the encoder card"), path)
+    return builtin_card(str(name_or_path), fix="; or give the path of your own card, ending in .toml")
+
+
+def builtin_card(name: str, *, fix: str = "") -> Card:
+    """Load a built-in card. A name from a received file is looked up by this function only.
+
+    Raises
+    ------
+    ConfigError
+        Where no built-in card has this name; `fix` is added to what is near.
+    """
+    if name not in _builtin_names():
+        raise ConfigError(f"there is no encoder called {shown(name)}", fix=nearest(name, _builtin_names()) + fix)
+    return _builtin(name)
 
 
 def cards() -> list[Card]:
@@ -117,18 +163,7 @@ def _builtin_names() -> tuple[str, ...]:
 @cache
 def _builtin(name: str) -> Card:
     path = _FOLDER / f"{name}.toml"
-    return _card(_read(path), path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            "the encoder card cannot be read", where=path, found=error.strerror, mend="give the path of a .toml file"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the encoder card is not TOML: {error}", where=path) from error
+    return _card(read_toml(path, what="the encoder card"), path)
 
 
 def _card(given: dict[str, Any], path: Path) -> Card:
@@ -140,10 +175,12 @@ def _card(given: dict[str, Any], path: Path) -> Card:
         if given.keys() & {"hub", "url", "file"}:  # a source of its own replaces the other card's, and its hash
             values |= {key: given.get(key, "") for key in ("hub", "url", "sha256")}
             values["file"] = given.get("file")
-    problems = [*_type_problems(values)]
-    if not problems:
-        problems = [*_value_problems(values)]
-    if isinstance(values.get("file"), str):
+    needed = {entry.name for entry in fields(Card) if entry.default is MISSING and entry.default_factory is MISSING}
+    problems = [f"`{key}` is missing" for key in sorted(needed - values.keys())]
+    unknown = [key for key in values if key not in TYPES]
+    problems += [f"unknown key `{shown(key)[1:-1]}` ({nearest(key, [*TYPES, 'like'])})" for key in unknown[:8]]
+    problems += card_problems({key: value for key, value in values.items() if key in TYPES})
+    if not problems and isinstance(values.get("file"), str):
         values["file"], trouble = _resolve(values["file"], path.parent)
         problems.extend(trouble)
     if problems:
@@ -155,63 +192,15 @@ def _card(given: dict[str, Any], path: Path) -> Card:
 
 
 def _like(name: object, path: Path) -> dict[str, Any]:
-    if name not in _builtin_names():
+    if not isinstance(name, str) or name not in _builtin_names():
         raise ConfigError(
-            f"`like` names no built-in encoder: {name!r}", where=path, mend=nearest(str(name), _builtin_names())
+            f"`like` names no built-in encoder: {shown(name)}",
+            where=path,
+            fix=nearest(shown(name), _builtin_names()),
         )
-    return asdict(_builtin(str(name)))
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("name", "backend", "licence", "source", "model", "hub", "revision", "url", "size"), (str,)),
-    **dict.fromkeys(("sha256", "pooling"), (str,)),
-    **dict.fromkeys(("input_px", "dimension"), (int,)),
-    **dict.fromkeys(("mean", "std"), (list, tuple)),
-    "file": (str, Path, type(None)),
-    "mpp": (int, float, type(None)),
-    "gated": (bool,),
-    "model_args": (dict,),
-}
-
-
-def _type_problems(values: dict[str, Any]) -> list[str]:
-    needed = {entry.name for entry in fields(Card) if entry.default is MISSING and entry.default_factory is MISSING}
-    problems = [f"`{key}` is missing" for key in sorted(needed - values.keys())]
-    for key, value in values.items():
-        if key not in _TYPES:
-            problems.append(f"unknown key `{key}` ({nearest(key, [*_TYPES, 'like'])})")
-        elif not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and bool not in _TYPES[key]):
-            kinds = " or ".join(kind.__name__ for kind in _TYPES[key] if kind not in (type(None), Path, tuple))
-            problems.append(f"`{key}` must be {kinds}, not {value!r}")
-    return problems
-
-
-def _value_problems(values: dict[str, Any]) -> list[str]:
-    problems = []
-    if not _NAME.fullmatch(values["name"]):
-        problems.append("`name` may hold letters, digits, '.', '-' and '_' only, and starts with a letter or digit")
-    for key in ("input_px", "dimension"):
-        if values[key] < 1:
-            problems.append(f"`{key}` must be at least 1, not {values[key]}")
-    for key in ("mean", "std"):
-        numbers = values.get(key, (1.0, 1.0, 1.0))
-        if len(numbers) != 3 or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
-            problems.append(f"`{key}` must be three numbers, one per colour channel")
-        elif key == "std" and min(numbers) <= 0:
-            problems.append("`std` must be above zero")
-    mpp = values.get("mpp")
-    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
-        problems.append(f"`mpp` must be above zero, not {mpp}")
-    if values.get("sha256") and not _SHA256.fullmatch(values["sha256"]):
-        problems.append("`sha256` must be 64 hexadecimal digits in lower case")
-    if values.get("pooling", "network") not in POOLINGS:
-        problems.append(f"`pooling` must be one of {', '.join(POOLINGS)}, not {values['pooling']!r}")
-    sources = [key for key in ("hub", "url", "file") if values.get(key)]
-    if len(sources) > 1:
-        problems.append(f"the weights come from one place: give only one of {', '.join(f'`{key}`' for key in sources)}")
-    if values.get("url") and not values.get("sha256"):
-        problems.append("`url` needs `sha256`, so that what is fetched can be checked")
-    return problems
+    values = asdict(_builtin(name))
+    del values["unnamed"]
+    return values
 
 
 def _resolve(text: str, folder: Path) -> tuple[Path | None, list[str]]:

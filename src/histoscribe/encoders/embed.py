@@ -1,12 +1,24 @@
 """The streaming engine: tiles of a slide through an encoder into a checksummed array, resumable chunk by chunk.
 
 A reader thread cuts the tiles of the next chunk while the encoder works on this one. A chunk is on disk as soon as it
-is done; a run that was killed takes up at the first chunk that is missing or damaged, run the same way as it began, so
-that it ends with the same bytes.
+is done. A run that was killed goes on at the first chunk that is missing or damaged, with the same way of running the
+network as before, so that it ends with the same bytes.
+
+Examples
+--------
+>>> from pathlib import Path
+>>> from histoscribe import SlideImage, make_phantom
+>>> from histoscribe.encoders import build_encoder, embed, load_card
+>>> phantom = make_phantom(7, size_um=800.0, mpp=1.0)
+>>> image, xy_px = SlideImage(phantom.image, mpp=phantom.mpp), phantom.spots().obsm["spatial"]
+>>> encoder = build_encoder(load_card("morphology"))
+>>> features = embed(image, xy_px, encoder, tile_um=112.0, folder=Path("embedding.zarr"))
+>>> features.shape
+(52, 154)
 """
 
 import hashlib
-import shutil
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,8 +35,9 @@ from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tiles import read_tiles, reading_order
 from histoscribe.store import arrays
 from histoscribe.store.files import writing_to
+from histoscribe.store.received import require_size
 
-# the numbers of the engine itself: raised when it would give others for the same work
+# version of the engine's numbers: raised when it would give others for the same work
 ENGINE = 1
 
 
@@ -71,7 +84,7 @@ def embed(
         Where the array is kept, rows in reading order. What an earlier run of the same work left there is used; the
         remains of other work are replaced.
     progress
-        Called with (spots done, spots in all) after each chunk.
+        Called with (spots done, all spots) after each chunk.
 
     Returns
     -------
@@ -114,12 +127,13 @@ def load_embedding(folder: Path) -> Features:
         Where there is no whole, undamaged embedding.
     """
     array = arrays.open_array(folder)
+    require_size(math.prod(map(max, array.shape, array.chunks)) * array.dtype.itemsize, where=folder)
     damaged = [k for k in range(-(-array.shape[0] // array.chunks[0])) if not arrays.chunk_is_sound(array, (k, 0))]
     if damaged or "order" not in array.attrs:
         raise ResultError(
             f"{len(damaged)} chunks of the embedding are missing or damaged",
             where=folder,
-            mend="run the same command again; what is missing is done anew",
+            fix="run the same command again; what is missing is done anew",
         )
     features = np.empty(array.shape, np.float32)
     features[np.asarray(array.attrs["order"], np.intp)] = array[...]
@@ -155,13 +169,12 @@ def _checked(xy_px: NDArray[np.float64], *, tile_um: float, settings: EmbedSetti
 def _array(
     folder: Path, work: dict[str, Any], order: NDArray[np.intp], *, shape: tuple[int, int], choice: Choice
 ) -> tuple[Any, Choice]:
-    """Array to fill, and how it was begun: what an earlier run of the same work left, or a new one."""
+    """Array to fill and its `Choice`: those of an earlier run of the same work, or new ones."""
     if folder.is_dir():
         array, begun = _begun(folder, work | {"shape": list(shape), "order": order.tolist()})
         if begun is not None:
             return array, begun
-        with writing_to(folder):
-            shutil.rmtree(folder)
+        arrays.discard(folder)
     attributes = {**work, "choice": choice.to_json(), "order": order.tolist()}
     with writing_to(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +183,7 @@ def _array(
 
 
 def _begun(folder: Path, work: dict[str, Any]) -> tuple[Any, Choice | None]:
-    """Array that an earlier run of the same work began and how it ran; None where it is of other work or damaged."""
+    """Array and choice of an earlier run of the same work; None where it is of other work or damaged."""
     try:
         array = arrays.open_array(folder, writable=True)
         kept = {**array.attrs, "shape": list(array.shape)}

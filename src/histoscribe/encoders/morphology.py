@@ -1,8 +1,8 @@
-"""Backend "morphology": what a tile looks like, measured by hand; no weights, no network, no torch.
+"""Backend "morphology": hand-made measures of a tile; no weights, no network, no torch.
 
-The embedded default of the demo and the way out where no weights can be had. It measures how much of each stain there
-is, at which scales and in which directions its texture lies, how many nuclei-like blobs of which size there are, their
-shape, spacing and clustering, and how strictly fibres run.
+The default of the demo, and the encoder to use where no weights are available. It measures the amount of each stain,
+the scales and directions of its texture, the number, size, shape, spacing and clustering of nuclei-like blobs, and how
+strictly fibres are aligned.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class MorphologyBackend:
     """Makes the `morphology` encoder."""
 
     def build(self, card: Card, *, device: str, precision: str) -> Encoder:
-        """Make the encoder; raises ConfigError where it is asked for what it is not."""
+        """Make the encoder; raises ConfigError for a device or precision that it does not have."""
         if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
             raise ConfigError(
                 "morphology runs on the processor in float32",
@@ -33,7 +33,7 @@ class MorphologyBackend:
         return MorphologyEncoder(card)
 
     def availability(self, card: Card) -> Availability:
-        """Say that nothing is needed."""
+        """Return that nothing is needed."""
         return Availability(True, "needs no weights")
 
 
@@ -62,7 +62,7 @@ class MorphologyEncoder:
         raise ConfigError(
             "morphology measures whole tiles and has no grid of features",
             where=f"encoder {self.card.name}",
-            mend="choose a timm or ONNX encoder",
+            fix="choose a timm or ONNX encoder",
         )
 
 

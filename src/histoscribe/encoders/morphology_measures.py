@@ -1,4 +1,4 @@
-"""What the `morphology` encoder measures on tiles: stains, spectra, blobs, local patterns, nuclei, fibres.
+"""Measures of the `morphology` encoder on tiles: stains, spectra, blobs, local patterns, nuclei, fibres.
 
 Each function takes a batch and returns one row per tile. A row depends on its own tile only, and most measures are
 ratios, so that a paler or darker stain moves them little. Lengths are in pixels of the tile; scales are powers of the
@@ -10,19 +10,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
+from histoscribe.slide.unmixing import PUBLISHED, unit_rows
 
-# haematoxylin, eosin and a third direction at right angles, as optical densities of red, green, blue
-# (Ruifrok and Johnston 2001, Anal. Quant. Cytol. Histol. 23, 291-299)
-_HAEMATOXYLIN = (0.650, 0.704, 0.286)
-_EOSIN = (0.072, 0.990, 0.105)
+F32 = NDArray[np.float32]
 
 # edges of the rings of spatial frequency, in cycles per pixel: half octaves, wavelengths from 2 to 45 pixels
 _RING_EDGES = 0.5 / np.sqrt(2.0) ** np.arange(9, -1, -1)
 
-# standard deviations of the blob filters: a disc of radius r answers most at r / sqrt(2)
+# standard deviations of the blob filters: a disc of radius r gives the largest response at r / sqrt(2)
 BLOB_SIGMAS = (1.4, 2.0, 2.8, 4.0, 5.6)
-_BORDER = 8  # answers of the blob filters nearer to the border than this wrap round, and are left out
+_BORDER = 8  # responses of the blob filters nearer to the border than this wrap round, and are left out
 
 _TINY = np.float32(1e-6)
 _BINS = 64  # of the histogram in which the threshold for nuclei is sought
@@ -40,8 +37,8 @@ def stains(tiles: NDArray[np.uint8]) -> F32:
 
 @cache
 def _unmixing() -> F32:
-    h, e = (np.array(v) / np.linalg.norm(v) for v in (_HAEMATOXYLIN, _EOSIN))
-    rest = np.cross(h, e)
+    h, e = unit_rows(PUBLISHED)
+    rest = np.cross(h, e)  # at right angles to both
     return np.linalg.inv(np.array([h, e, rest / np.linalg.norm(rest)])).T.astype(np.float32)
 
 
@@ -50,7 +47,7 @@ def amounts(stain: F32) -> F32:
     flat = stain.reshape(3, stain.shape[1], -1)  # (3, n, h * w)
     columns = []
     for values in flat:
-        ordered = np.sort(values[:, ::4], axis=1)  # a quarter of the pixels tells the quantiles
+        ordered = np.sort(values[:, ::4], axis=1)  # a quarter of the pixels is enough for quantiles
         quantiles = ordered[:, [int(q * (ordered.shape[1] - 1)) for q in (0.05, 0.25, 0.5, 0.75, 0.95)]]
         mean, spread, skewness, _ = _moments(values)
         columns += [np.stack([mean, spread, skewness], axis=1), quantiles]
@@ -97,7 +94,7 @@ def _rings(side: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.co
 def blobs(haematoxylin: F32) -> F32:
     """Dark blobs of five sizes in haematoxylin, (n, 25).
 
-    The answer to each scale-normalised Laplacian of a Gaussian (Lindeberg 1998, Int. J. Comput. Vis. 30, 79-116) over
+    The response to each scale-normalised Laplacian of a Gaussian (Lindeberg 1998, Int. J. Comput. Vis. 30, 79-116) over
     the tile's own spread: its energy, skewness and kurtosis, how many clear maxima there are and how high they stand.
     """
     from scipy.fft import irfft2, rfft2
@@ -107,12 +104,12 @@ def blobs(haematoxylin: F32) -> F32:
     waves = rfft2(haematoxylin)
     columns = []
     for kernel in _blob_kernels(side):
-        answer = irfft2(waves * kernel, s=(side, side))[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
-        answer = answer / spread[:, None, None]
-        peak = _maxima(answer) & (answer[:, 1:-1, 1:-1] > 0.3)
+        response = irfft2(waves * kernel, s=(side, side))[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
+        response = response / spread[:, None, None]
+        peak = _maxima(response) & (response[:, 1:-1, 1:-1] > 0.3)
         count = peak.reshape(n, -1).sum(axis=1)
-        height = np.where(peak, answer[:, 1:-1, 1:-1], 0).reshape(n, -1).sum(axis=1) / np.maximum(count, 1)
-        _, deviation, skewness, kurtosis = _moments(np.ascontiguousarray(answer).reshape(n, -1))
+        height = np.where(peak, response[:, 1:-1, 1:-1], 0).reshape(n, -1).sum(axis=1) / np.maximum(count, 1)
+        _, deviation, skewness, kurtosis = _moments(np.ascontiguousarray(response).reshape(n, -1))
         columns += [np.log(deviation + 1e-3), skewness, kurtosis, np.sqrt(count), height]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -153,7 +150,7 @@ def patterns(channel: F32, *, steps: tuple[int, ...]) -> F32:
 
 
 def fibres(channel: F32) -> F32:
-    """How strictly edges run in one direction, in cells of an eighth and a quarter of the tile and over all, (n, 5).
+    """How strictly edges are aligned, in cells of an eighth and a quarter of the tile and over all, (n, 5).
 
     Coherence of the structure tensor (Bigun and Granlund 1987), weighted by its energy.
     """

@@ -1,8 +1,8 @@
-"""How far a new slide lies from the slides that something was trained on.
+"""How far a new slide lies from the slides of a training.
 
-Four questions, each with an answer in numbers: does a spot's embedding lie among those of the training slides, is the
-stain as strong, is the picture as sharp, does a pixel span as many microns? Distances are told in units of what the
-training slides are from each other, so that 1 is "as far as one training slide may be from the others".
+Four questions, each answered by numbers: does a spot's embedding lie among those of the training slides, is the stain
+as strong, is the picture as sharp, does a pixel span as many microns? The unit of a distance is how far the training
+slides are from each other, so that 1 is "as far as one training slide may be from the others".
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ class Look:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Return the look that `record` tells of."""
+        """Return the look that `record` describes."""
         return cls(
             tuple(record["stain"]), tuple(record["stain_spread"]), float(record["sharpness"]), float(record["mpp"])
         )
@@ -83,7 +83,7 @@ def look_of(tiles: RGB, *, mpp: float) -> Look:
     stained = density[density.max(axis=1) > _STAINED_OD]
     if len(stained) < 100:
         raise InputError(
-            "the tiles show hardly any stained tissue", where="slide", mend="check that the spots lie on the tissue"
+            "the tiles show hardly any stained tissue", where="slide", fix="check that the spots lie on the tissue"
         )
     grey = tiles.astype(np.float32).mean(axis=3)  # (n, h, w)
     fine = grey - gaussian_filter(grey, (0, 1, 1))
@@ -193,7 +193,7 @@ class Novelty:
         return rows
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was fitted, as arrays by name; the looks are told by `record`."""
+        """Return what was fitted, as arrays by name; `record` gives the looks."""
         return {
             "mean": self.mean_,
             "axes": self.axes_,
@@ -207,7 +207,7 @@ class Novelty:
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> Self:
-        """Return the fitted object that `state` and `record` tell of."""
+        """Return the fitted object that `state` and `record` describe."""
         return cls(
             {name: Look.from_record(one) for name, one in record.items()},
             np.asarray(state["mean"], np.float64),
@@ -227,7 +227,7 @@ def widening(distance: NDArray[np.float64]) -> Floats:
 
 
 def novelty_warnings(findings: Sequence[Mapping[str, Any]], distance: NDArray[np.float64]) -> list[str]:
-    """Say in sentences what is unlike the training slides."""
+    """Describe in sentences what is unlike the training slides."""
     words = {
         "stain": "its stain is of another strength or colour than that of the training slides",
         "stain_spread": "its stain varies more or less than that of the training slides",

@@ -1,6 +1,5 @@
 """Backend "timm": any network that timm knows, with weights from a safetensors file."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from histoscribe.encoders._torchvision_guard import import_timm
+from histoscribe.encoders.architecture import make_network
 from histoscribe.encoders.base import RGB, Availability, Choice, Encoder, Features, check_tiles, joined
 from histoscribe.encoders.batches import cpu_count, run_batches
 from histoscribe.encoders.card import Card
 from histoscribe.encoders.tuning import tuned
-from histoscribe.encoders.weights import availability_of_weights, find_weights, refuse_pickle
-from histoscribe.errors import ConfigError, WeightsError, nearest
+from histoscribe.encoders.weights import availability_of_weights, count_weights, find_weights, read_weights
+from histoscribe.errors import ConfigError
+from histoscribe.numerics.device import device_in_use
 
 # tiles that go through together: few on a processor, where they then stay in its cache; many on a graphics card
 CPU_BATCHES = (4, 8, 16)
@@ -29,7 +29,7 @@ class TimmBackend:
 
     def build(self, card: Card, *, device: str, precision: str) -> Encoder:
         """Load the network of a card; raises ConfigError or WeightsError."""
-        device = _device(device, card)
+        device = device_in_use(device, where=f"encoder {card.name}")
         path, sha256 = find_weights(card)
         card = replace(card, sha256=sha256)
         network = _network(card, path)
@@ -151,93 +151,33 @@ def _ways(device: str, precision: str) -> list[Choice]:
         ways = ways[:1]
     wanted = [way for way in ways if precision in ("auto", way[0])]
     if not wanted:
-        raise ConfigError(f"there is no {precision} on {device}", mend="use --precision float32")
+        raise ConfigError(f"there is no {precision} on {device}", fix="use --precision float32")
     size = (CPU_BATCHES if device == "cpu" else GPU_BATCHES)[0]
     return [Choice(name, last, size) for name, last in wanted]
 
 
-def _device(device: str, card: Card) -> str:
-    import torch
-
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if not there[device.partition(":")[0]]:
-        have = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ConfigError(
-            f"there is no device {device!r} here", where=f"encoder {card.name}", mend=f"use one of: {have}, auto"
-        )
-    return device
-
-
 def _network(card: Card, path: Path) -> Any:
     """Make the network, load its weights strictly, take its classifier off."""
-    state = _read_safetensors(path)
-    timm = import_timm()
-    arguments = _arguments(timm, card)
+    where = f"encoder {card.name}, {path.name}"
+    arguments = dict(card.model_args)
     classes = int(arguments.pop("num_classes", 0))
-    # timm's own loader renames what older files call otherwise; told that the file's classes are the network's, it
-    # insists on every single weight
-    overlay = {"state_dict": state, "num_classes": classes, "custom_load": False, "source": "timm", "label_offset": 0}
-    try:
-        network = timm.create_model(
-            card.model, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **arguments
-        )
-    except (RuntimeError, KeyError, ValueError) as error:  # what a mismatch of weights raises
-        if "Unknown model" in str(error):
-            raise ConfigError(
-                f"timm knows no model {card.model!r}",
-                where=f"encoder {card.name}",
-                mend=nearest(card.model, timm.list_models()),
-            ) from error
-        raise WeightsError(
-            "the weights do not fit the network",
-            where=path,
-            expected=f"weights of timm's {card.model} with {arguments or 'no further arguments'}, {classes} classes",
-            found=_shortened(str(error)),
-            mend="correct `model` or [model_args] of the card; num_classes there is what the file's classifier has",
-        ) from error
-    except (TypeError, AttributeError) as error:
-        raise ConfigError(
-            f"timm does not take these [model_args]: {error}", where=f"encoder {card.name}", found=card.model_args
-        ) from error
+    network = make_network(
+        card.model,
+        arguments,
+        where=where,
+        n_outputs=classes,
+        n_numbers=count_weights(path),
+        weights=partial(read_weights, path),
+    )
     if classes:
         network.reset_classifier(0)
     return network.eval().requires_grad_(False)
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    refuse_pickle(path)
-    try:
-        state: dict[str, Any] = load_file(path)
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise WeightsError(
-            "this file is damaged or not safetensors", where=path, found=error, mend="fetch the file again"
-        ) from error
-    return state
-
-
-def _arguments(timm: Any, card: Card) -> dict[str, Any]:
-    """Arguments of the card, layers named by their class turned into it: mlp_layer = "SwiGLUPacked"."""
-    import torch
-
-    arguments = dict(card.model_args)
-    for key, value in arguments.items():
-        if key.endswith("_layer") and isinstance(value, str):
-            layer = getattr(timm.layers, value, None) or getattr(torch.nn, value, None)
-            if layer is None:
-                raise ConfigError(f"there is no layer {value!r}", where=f"encoder {card.name}, model_args.{key}")
-            arguments[key] = layer
-    return arguments
-
-
 def _prefix_tokens(network: Any, card: Card) -> int:
     if not hasattr(network, "num_prefix_tokens"):
         raise ConfigError(
-            f"`pooling` {card.pooling!r} needs a transformer", where=f"encoder {card.name}", mend='use "network"'
+            f"`pooling` {card.pooling!r} needs a transformer", where=f"encoder {card.name}", fix='use "network"'
         )
     return int(network.num_prefix_tokens)
 
@@ -245,8 +185,3 @@ def _prefix_tokens(network: Any, card: Card) -> int:
 def _token_grid(network: Any, x: Any) -> tuple[int, int]:
     patch_h, patch_w = network.patch_embed.patch_size
     return int(x.shape[2]) // int(patch_h), int(x.shape[3]) // int(patch_w)
-
-
-def _shortened(text: str, limit: int = 600) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= limit else flat[:limit] + " ..."

@@ -87,8 +87,8 @@ def quickest(
 ) -> tuple[Choice, list[dict[str, Any]]]:
     """Measure each way, then the batch sizes for the quickest one.
 
-    A way whose features point elsewhere than the first one's (cosine below 0.99 for any tile) is not taken; nor is one
-    that is hardly quicker than a plainer one.
+    A way is not taken if its features differ from the first one's (cosine below 0.99 for any tile), or if it is hardly
+    quicker than a plainer one.
 
     Returns
     -------
@@ -178,5 +178,6 @@ def _rate(encoder: Encoder, tiles: RGB, clock: Callable[[], float]) -> tuple[flo
 
 
 def _least_cosine(a: Features, b: Features) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)  # squares of large features leave float32
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / np.maximum(norms, 1e-30)).min())

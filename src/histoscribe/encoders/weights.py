@@ -1,7 +1,7 @@
 """Where an encoder's weights are: a local file, the hub's cache, the hub, or a plain URL; checked by hash.
 
-Only safetensors and ONNX files are ever opened: neither can run foreign code. Nothing is replaced by anything else:
-where the weights cannot be had, a WeightsError says how to get them.
+Only safetensors and ONNX files are ever opened: neither can run foreign code. Weights are never replaced by others:
+where they are not available, a WeightsError says how to get them.
 """
 
 import os
@@ -15,7 +15,9 @@ from histoscribe.encoders.base import Availability
 from histoscribe.encoders.card import Card
 from histoscribe.errors import ConfigError, WeightsError
 from histoscribe.store.cache import cache_folder
+from histoscribe.store.fetch import fetch
 from histoscribe.store.files import sha256_file
+from histoscribe.store.tensors import count_numbers, reading_tensors
 
 HUB_FILE = "model.safetensors"
 
@@ -45,7 +47,7 @@ def find_weights(card: Card) -> tuple[Path, str]:
     Raises
     ------
     WeightsError
-        Where they cannot be had, or are not the ones that the card names.
+        Where they are not available, or are not the ones that the card names.
     """
     if card.file is not None:
         path = _local(card, card.file)
@@ -64,7 +66,7 @@ def find_weights(card: Card) -> tuple[Path, str]:
             where=path,
             expected=f"sha256 {card.sha256}",
             found=f"sha256 {found}",
-            mend="fetch the file again, or correct `sha256` in the card if you trust the file",
+            fix="fetch the file again, or correct `sha256` in the card if you trust the file",
         )
     return path, found
 
@@ -78,8 +80,28 @@ def refuse_pickle(path: Path) -> None:
             "this file is a pickle, which can run foreign code when it is read",
             where=path,
             expected="safetensors",
-            mend="convert it to safetensors (safetensors.torch.save_file) where you trust it, and name that file",
+            fix="convert it to safetensors (safetensors.torch.save_file) where you trust it, and name that file",
         )
+
+
+def count_weights(path: Path) -> int:
+    """Count the numbers in a safetensors file from its header alone; raises WeightsError where there are none."""
+    refuse_pickle(path)
+    with reading_tensors(path, WeightsError, fix="fetch the file again"):
+        found = count_numbers(path)
+    if not found:
+        raise WeightsError("this file holds no weights", where=path, fix="fetch the file again")
+    return found
+
+
+def read_weights(path: Path) -> dict[str, Any]:
+    """Read a safetensors file as torch's tensors; raises WeightsError where it is damaged or another kind of file."""
+    from safetensors.torch import load_file
+
+    refuse_pickle(path)
+    with reading_tensors(path, WeightsError, fix="fetch the file again"):
+        state: dict[str, Any] = load_file(path)
+    return state
 
 
 def _way_out(card: Card) -> str:
@@ -92,7 +114,7 @@ def _way_out(card: Card) -> str:
 def _local(card: Card, path: Path) -> Path:
     if not path.is_file():
         raise WeightsError(
-            "the weights' file is not there", where=f"encoder {card.name}", expected=path, mend="correct `file`"
+            "the weights' file is not there", where=f"encoder {card.name}", expected=path, fix="correct `file`"
         )
     return path
 
@@ -102,20 +124,8 @@ def _fetched(card: Card) -> Path:
 
 
 def _from_url(card: Card) -> Path:
-    import pooch
-
-    target = _fetched(card)
-    try:
-        pooch.retrieve(card.url, f"sha256:{card.sha256}", path=target.parent, fname=target.name, progressbar=False)
-    except (OSError, ValueError) as error:  # no connection or no such page; or another hash, which pooch deletes
-        raise WeightsError(
-            "the weights cannot be fetched",
-            where=f"encoder {card.name}",
-            expected=f"{card.url} with sha256 {card.sha256}",
-            found=error,
-            mend=_way_out(card),
-        ) from error
-    return target
+    where = f"encoder {card.name}"
+    return fetch(card.url, sha256=card.sha256, target=_fetched(card), where=where, fix=_way_out(card))
 
 
 def _in_hub_cache(card: Card) -> Path | None:
@@ -138,7 +148,7 @@ def _from_hub(card: Card) -> Path:
             "the weights are given out only to those who agreed to their terms",
             where=f"encoder {card.name}",
             expected=f"access to {page} (licence: {card.licence})",
-            mend=f"agree to the terms on that page and log in with `hf auth login`; or {_way_out(card)}",
+            fix=f"agree to the terms on that page and log in with `hf auth login`; or {_way_out(card)}",
         ) from error
     except errors.LocalEntryNotFoundError as error:
         message = "the weights are not on this machine and the hub cannot be reached"
@@ -157,7 +167,7 @@ def _hub_error(card: Card, problem: str, found: Any) -> WeightsError:
         where=f"encoder {card.name}",
         expected=f"{HUB_FILE} of {card.hub} at revision {card.revision}",
         found=str(found).splitlines()[0] if str(found) else None,
-        mend=_way_out(card) + terms,
+        fix=_way_out(card) + terms,
     )
 
 

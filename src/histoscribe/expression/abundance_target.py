@@ -42,10 +42,10 @@ class AbundanceTarget:
                     where=section.where,
                     expected=f"the {len(first.cell_types)} types of section {first.name!r}",
                     found=f"only one of the two has {listing(sorted(other))}",
-                    mend="give tables with the same columns",
+                    fix="give tables with the same columns",
                 )
             if values.shape[1] < 2:
-                raise InputError("one cell type alone has no ranks", where=section.where, mend="give all cell types")
+                raise InputError("one cell type alone has no ranks", where=section.where, fix="give all cell types")
         self.names_ = first.cell_types
         self.fitted_on_ = tuple(section.name for section in sections)
         return self
@@ -61,7 +61,7 @@ class AbundanceTarget:
             A section without these cell types, or values that are not finite.
         """
         if not self.names_:
-            raise ConfigError("the target was not fitted", where="target", mend="call fit first")
+            raise ConfigError("the target was not fitted", where="target", fix="call fit first")
         values = _table(section)
         place = {name: column for column, name in enumerate(section.cell_types)}
         missing = [name for name in self.names_ if name not in place]
@@ -91,7 +91,7 @@ class AbundanceTarget:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Return the fitted target that `record` tells of."""
+        """Return the fitted target that `record` describes."""
         target = cls(ranks=bool(record["ranks"]))
         target.names_, target.fitted_on_ = tuple(record["names"]), tuple(record["fitted_on"])
         return target
@@ -102,7 +102,7 @@ def _table(section: Measured) -> NDArray[np.float64]:
         raise InputError(
             "this section has no table of cell types",
             where=section.where,
-            mend="give a table of abundances with one row per spot, or choose genes as the target",
+            fix="give a table of abundances with one row per spot, or choose genes as the target",
         )
     values = np.asarray(section.abundance, np.float64)
     bad = ~np.isfinite(values).all(axis=1)
@@ -111,6 +111,6 @@ def _table(section: Measured) -> NDArray[np.float64]:
             f"{int(bad.sum()):,} of {len(values):,} spots have no finite abundances",
             where=section.where,
             expected="a number for every spot and cell type",
-            mend="check that the table's spots are those of the section, or leave these spots out",
+            fix="check that the table's spots are those of the section, or leave these spots out",
         )
     return values

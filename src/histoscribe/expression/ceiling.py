@@ -1,6 +1,6 @@
-"""How much of a gene there is to predict: counting few molecules blurs it, and no picture can tell the blur.
+"""How much of a gene can be predicted: counting few molecules adds noise, which no picture can predict.
 
-The counts of every spot are split by chance into two halves, as if it had been measured twice. How far the halves
+The counts of every spot are split at random into two halves, as if it had been measured twice. How far the halves
 agree says how reliable half the molecules are, and the formula of Spearman and Brown (1910) what that makes for all of
 them: 2 r / (1 + r). Its square root is the correlation that the true expression itself would reach with what was
 measured (Spearman 1904), and so the ceiling of every prediction. Only the noise of sampling is in it; what else varies
@@ -37,6 +37,18 @@ def noise_ceiling(target: Any, section: Measured, *, splits: int = 5, seed: int 
     -------
     (t,) float64 in [0, 1]: 0 where the halves do not agree, NaN for genes that are constant or were not measured, and
     for targets that are no counts.
+
+    Examples
+    --------
+    >>> from histoscribe.expression.ceiling import noise_ceiling
+    >>> from histoscribe.expression.gene_target import GeneTarget
+    >>> from histoscribe.expression.measured import Measured
+    >>> from histoscribe.phantom import make_phantom
+    >>> spots = make_phantom(7, size_um=1200.0, mpp=1.0, n_domains=3).spots()
+    >>> section = Measured("P0S0", spots.X, tuple(spots.var_names))
+    >>> ceiling = noise_ceiling(GeneTarget(n_genes=600).fit([section]), section)
+    >>> print(f"most abundant genes {ceiling[:20].mean():.1f}, rarest {ceiling[-20:].mean():.1f}")
+    most abundant genes 0.9, rarest 0.2
     """
     if not isinstance(target, GeneTarget):
         return np.full(len(target.names_), np.nan)
@@ -58,7 +70,7 @@ def noise_ceiling(target: Any, section: Measured, *, splits: int = 5, seed: int 
 
 
 def split_counts(counts: sparse.csr_matrix, rng: np.random.Generator) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
-    """Give every molecule to one of two halves by chance: (n, g) raw counts to two matrices that add up to them."""
+    """Give every molecule to one of two halves at random: (n, g) raw counts to two matrices that add up to them."""
     whole = np.rint(counts.data).astype(np.int64)
     drawn = rng.binomial(whole, 0.5)
     first, second = counts.copy(), counts.copy()

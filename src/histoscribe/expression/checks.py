@@ -1,4 +1,4 @@
-"""Whether counts are counts: everything that is scored or split by chance needs raw molecules, never logarithms."""
+"""Whether counts are counts: everything that is scored or split at random needs raw molecules, never logarithms."""
 
 from typing import Any
 
@@ -28,14 +28,14 @@ def check_counts(counts: Any, *, where: str) -> None:
     values = counts.data if sparse.issparse(counts) else np.asarray(counts).ravel()
     values = np.asarray(values, np.float64)
     if not np.isfinite(values).all():
-        raise InputError("the counts hold values that are not finite", where=where, expected="raw counts", mend=_RAW)
+        raise InputError("the counts hold values that are not finite", where=where, expected="raw counts", fix=_RAW)
     if len(values) and values.min() < 0:
         raise InputError(
             f"{int((values < 0).sum()):,} of the counts are negative",
             where=where,
             expected="raw counts: whole numbers from 0",
             found=f"a smallest value of {values.min():.4g}; scaled or centred values look like this",
-            mend=_RAW,
+            fix=_RAW,
         )
     whole = values == np.rint(values)
     if not whole.all():
@@ -45,7 +45,7 @@ def check_counts(counts: Any, *, where: str) -> None:
             expected="raw counts: whole numbers from 0",
             found=f"values such as {values[~whole][0]:.4g}, largest {values.max():.4g}; "
             "logarithms and normalised values look like this",
-            mend=_RAW,
+            fix=_RAW,
         )
     if not values.any():
-        raise InputError("every count is 0", where=where, mend="check that the matrix belongs to these spots")
+        raise InputError("every count is 0", where=where, fix="check that the matrix belongs to these spots")

@@ -1,8 +1,8 @@
 """What a score is worth once the spot's depth is known.
 
-The number of molecules counted on a spot follows the tissue, moves every gene and can be guessed from the picture. A
-prediction that only tells dense tissue from sparse therefore correlates with most genes; taking the depth out of both
-sides says how much it knows beyond that.
+The number of molecules counted on a spot follows the tissue, affects every gene and can be guessed from the picture. A
+prediction that only separates dense tissue from sparse therefore correlates with most genes; taking the depth out of
+both sides shows how much it knows beyond that.
 """
 
 from typing import Any

@@ -50,6 +50,24 @@ class GeneTarget:
         Genes asked for by name that have one count in all training spots, so that nothing can be learned of them.
     fitted_on_
         Names of the training sections.
+
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> from histoscribe.expression.gene_target import GeneTarget
+    >>> from histoscribe.expression.measured import Measured
+    >>> counts = sparse.csr_matrix([[900.0, 99.0, 1.0], [500.0, 499.0, 1.0]])
+    >>> section = Measured("A1", counts, ("KRT8", "ERBB2", "MALAT1"))
+    >>> target = GeneTarget().fit([section])
+    >>> target.names_  # MALAT1 has the same count everywhere, so that nothing can be learned of it
+    ('KRT8', 'ERBB2')
+    >>> Y = target.transform(section)
+    >>> Y.round(2)
+    array([[9.11, 6.9 ],
+           [8.52, 8.52]], dtype=float32)
+    >>> target.inverse(Y).round()
+    array([[9000.,  990.],
+           [5000., 4990.]], dtype=float32)
     """
 
     kind: ClassVar[str] = "genes"
@@ -62,10 +80,10 @@ class GeneTarget:
     fitted_on_: tuple[str, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
-        """Refuse options that cannot be."""
+        """Refuse impossible options."""
         if self.scale not in _UNITS:
             raise ConfigError(
-                "there is no such scale", where="scale", found=self.scale, mend=nearest(self.scale, _UNITS)
+                "there is no such scale", where="scale", found=self.scale, fix=nearest(self.scale, _UNITS)
             )
         if isinstance(self.genes, str):
             if self.genes not in ("abundant", "variable"):
@@ -74,7 +92,7 @@ class GeneTarget:
                     where="genes",
                     expected='"abundant", "variable" or a list of names',
                     found=self.genes,
-                    mend=nearest(self.genes, ("abundant", "variable")),
+                    fix=nearest(self.genes, ("abundant", "variable")),
                 )
         else:
             self.genes = tuple(dict.fromkeys(self.genes))
@@ -110,7 +128,7 @@ class GeneTarget:
             raise InputError(
                 "every gene has one and the same count in all training spots",
                 where=listing(self.fitted_on_),
-                mend="check the counts, or ask for other genes",
+                fix="check the counts, or ask for other genes",
             )
         return self
 
@@ -136,7 +154,7 @@ class GeneTarget:
             A section without counts or with none of the genes.
         """
         if not self.names_:
-            raise ConfigError("the target was not fitted", where="target", mend="call fit first")
+            raise ConfigError("the target was not fitted", where="target", fix="call fit first")
         missing = columns_of(section, self.names_) < 0
         if missing.all():
             raise InputError(
@@ -144,7 +162,7 @@ class GeneTarget:
                 where=section.where,
                 expected=listing(self.names_),
                 found=listing(section.genes),
-                mend="use sections with the same names of genes",
+                fix="use sections with the same names of genes",
             )
         values = self.scaled(counts_of(section, self.names_), section.molecules())
         values[:, missing] = np.nan
@@ -185,7 +203,7 @@ class GeneTarget:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Return the fitted target that `record` tells of."""
+        """Return the fitted target that `record` describes."""
         asked = record["genes"] if record["genes"] != "given" else [*record["names"], *record["dropped"]]
         target = cls(genes=asked, n_genes=int(record["n_genes"]), scale=record["scale"])
         target.names_, target.dropped_ = tuple(record["names"]), tuple(record["dropped"])
@@ -204,7 +222,7 @@ def _require(asked: Sequence[str], sections: Sequence[Measured], shared: tuple[s
         where=listing(lacking),
         expected=listing(missing),
         found=f"{len(shared):,} genes that all training sections have",
-        mend=f"take them off the list, or correct the names; for {missing[0]}, {_alike(missing[0], shared)}",
+        fix=f"take them off the list, or correct the names; for {missing[0]}, {_alike(missing[0], shared)}",
     )
 
 

@@ -1,4 +1,4 @@
-"""What was measured on one section, as arrays: all that targets, ceilings and scores know of it."""
+"""What was measured on one section, as arrays: the input of targets, ceilings and scores."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Measured:
     Raises
     ------
     InputError
-        Parts whose numbers of spots, genes or cell types differ, or a name that stands twice.
+        The parts differ in their numbers of spots, genes or cell types, or a name stands twice.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Measured:
                 where=self.where,
                 expected="one row per spot in every table, in one order",
                 found=listing(f"{part} {n:,}" for part, n in rows.items()),
-                mend="give tables of the same spots, joined by barcode",
+                fix="give tables of the same spots, joined by barcode",
             )
         for what, matrix, names in (
             ("counts", self.counts, self.genes),
@@ -79,7 +79,7 @@ class Measured:
                     f"names of {what} stand more than once",
                     where=self.where,
                     found=listing(twice) if twice else None,
-                    mend="sum or drop the columns that share a name",
+                    fix="sum or drop the columns that share a name",
                 )
 
     @property
@@ -108,7 +108,7 @@ class Measured:
                 "no genes were counted on this section",
                 where=self.where,
                 expected="a matrix of raw counts",
-                mend="give the counts, or choose cell-type abundances as the target",
+                fix="give the counts, or choose cell-type abundances as the target",
             )
         check_counts(self.counts, where=self.where)
         return self.counts

@@ -15,7 +15,7 @@ _IDENTIFIERS = frozenset(prefix + number for prefix, numbers in _ENSEMBL.items()
 
 
 def mitochondrial(genes: Sequence[str]) -> NDArray[np.bool_]:
-    """Tell mitochondrial genes.
+    """Find the mitochondrial genes.
 
     Parameters
     ----------

@@ -20,6 +20,14 @@ def within_spot_ranks(values: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     (n, c) float32; 0 the smallest, 1 the largest, 0.5 where all are equal or there is one column only.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.expression.ranks import within_spot_ranks
+    >>> within_spot_ranks(np.array([[0.1, 7.0, 2.0], [5.0, 5.0, 0.0]]))
+    array([[0.  , 1.  , 0.5 ],
+           [0.75, 0.75, 0.  ]], dtype=float32)
     """
     values = np.asarray(values)
     n, c = values.shape

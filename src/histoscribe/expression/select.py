@@ -9,10 +9,10 @@ from scipy import sparse
 from histoscribe.errors import InputError, listing
 from histoscribe.expression.measured import Measured
 from histoscribe.expression.normalise import log_per_10k
+from histoscribe.graph.moran import morans_i
 
 # a gene seen on fewer spots has a Moran's I that three neighbouring spots decide
 _SEEN_SHARE = 0.05
-_VALUES_AT_ONCE = 1 << 23
 
 
 def shared_genes(sections: Sequence[Measured]) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def shared_genes(sections: Sequence[Measured]) -> tuple[str, ...]:
             where=listing(section.name for section in sections),
             expected="the same names of genes in every section",
             found="; ".join(f"{section.name}: {listing(section.genes, 3)}" for section in sections[:3]),
-            mend="use one kind of name, symbols or Ensembl identifiers, and one species in all sections",
+            fix="use one kind of name, symbols or Ensembl identifiers, and one species in all sections",
         )
     return tuple(sorted(shared))
 
@@ -80,39 +80,9 @@ def spatial_variability(sections: Sequence[Measured], genes: Sequence[str]) -> N
             raise InputError(
                 "its spots have no neighbours, so nothing says which genes vary in space",
                 where=section.where,
-                mend="choose the most abundant genes, or give a list",
+                fix="choose the most abundant genes, or give a list",
             )
         values = log_per_10k(counts_of(section, genes), library=section.molecules())
         total += morans_i(values, section.graph)
         seen += np.bincount(values.indices, minlength=len(genes)) / max(values.shape[0], 1)
     return np.where(seen / len(sections) >= _SEEN_SHARE, total / len(sections), -np.inf)
-
-
-def morans_i(values: sparse.csr_matrix, graph: sparse.csr_matrix) -> NDArray[np.float64]:
-    """Moran's I of every column: n / sum(w) * sum_ij w_ij z_i z_j / sum_i z_i^2 (Moran 1950), z centred.
-
-    Parameters
-    ----------
-    values
-        (n, t), sparse.
-    graph
-        Spatial weights, (n, n).
-
-    Returns
-    -------
-    (t,) float64; 0 for a constant column.
-    """
-    n, t = values.shape
-    by_column = sparse.csc_matrix(values)
-    factor = n / float(graph.sum())
-    step = max(1, _VALUES_AT_ONCE // max(n, 1))
-    result = np.zeros(t)
-    for start in range(0, t, step):
-        z = by_column[:, start : start + step].toarray().astype(np.float64)  # (n, step)
-        z -= z.mean(axis=0)
-        spread = (z * z).sum(axis=0)
-        along = (z * (graph @ z)).sum(axis=0)
-        result[start : start + step] = np.divide(
-            factor * along, spread, out=np.zeros(len(spread)), where=spread > 1e-12
-        )
-    return result

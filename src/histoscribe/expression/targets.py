@@ -1,7 +1,7 @@
-"""What is predicted: the contract of a target, and how one is made by name or read back.
+"""What is predicted: the interface of a target, and how one is made by name or read back.
 
-A target is fitted on training sections, applied to any section and inverted; everything it fitted can be told as JSON,
-so that the audit of an evaluation and the folder of a model can hold it.
+A target is fitted on training sections, applied to any section and inverted; everything it fitted can be written as
+JSON, so that the audit of an evaluation and the folder of a model can hold it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class Target(Protocol):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Return the fitted target that `record` tells of."""
+        """Return the fitted target that `record` describes."""
         ...
 
 
@@ -70,23 +70,23 @@ def make_target(kind: str, **options: Any) -> Target:
     """
     kinds = _kinds()
     if kind not in kinds:
-        raise ConfigError(f"there is no target called {kind!r}", where="target", mend=nearest(kind, kinds))
+        raise ConfigError(f"there is no target called {kind!r}", where="target", fix=nearest(kind, kinds))
     known = kinds[kind].__dataclass_fields__
     for option in options:
         if option not in known:
             raise ConfigError(
-                f"the target {kind!r} has no option {option!r}", where="target", mend=nearest(option, known)
+                f"the target {kind!r} has no option {option!r}", where="target", fix=nearest(option, known)
             )
     target: Target = kinds[kind](**options)
     return target
 
 
 def target_from_record(record: Mapping[str, Any]) -> Target:
-    """Return the fitted target that a record tells of; raises InputError where it is none."""
+    """Return the fitted target that a record describes; raises InputError where it describes none."""
     kinds = _kinds()
     if record.get("kind") not in kinds:
         raise InputError(
-            "this record tells of no target", where="target", expected=" or ".join(kinds), found=record.get("kind")
+            "this record describes no target", where="target", expected=" or ".join(kinds), found=record.get("kind")
         )
     target: Target = kinds[record["kind"]].from_record(record)
     return target

@@ -1,1 +1,1 @@
-"""Who is whose neighbour: spots on a lattice or anywhere, as sparse matrices. Arrays in, arrays out."""
+"""Neighbour graphs of spots, on a lattice or anywhere, as sparse matrices. Arrays in, arrays out."""

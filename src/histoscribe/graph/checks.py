@@ -27,14 +27,14 @@ def checked_xy(xy_um: NDArray[np.floating]) -> NDArray[np.float64]:
         raise InputError(
             f"{bad.sum():,} of {len(xy):,} spots have no finite coordinates",
             where="xy_um",
-            mend="leave these spots out, or give their coordinates",
+            fix="leave these spots out, or give their coordinates",
         )
     if len(xy) > 1 and not np.ptp(xy, axis=0).any():
         raise InputError(
             f"all {len(xy):,} spots have the same coordinates",
             where="xy_um",
             found=f"x = {xy[0, 0]:g}, y = {xy[0, 1]:g} um",
-            mend="check which columns of the positions file hold the coordinates",
+            fix="check which columns of the positions file hold the coordinates",
         )
     return xy
 

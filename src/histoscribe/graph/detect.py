@@ -1,4 +1,4 @@
-"""Whether points lie on a lattice, and on which, told by the distances to their nearest alone."""
+"""Whether points lie on a lattice, and on which, from the distances to their nearest neighbours alone."""
 
 from typing import Literal
 

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.graph.checks import checked_xy, sorted_by_place, symmetric
+from histoscribe.graph.spacing import pitch_of
 
 # by lattice: how many directions, and how far the neighbours in even and in odd directions lie, in pitches
 _DIRECTIONS = {("hex", False): (6, 1.0, 1.0), ("square", False): (4, 1.0, 1.0), ("square", True): (8, 1.0, 2**0.5)}
@@ -51,6 +52,15 @@ def lattice_graph(
         An unknown kind, diagonals on a hexagonal lattice, or a pitch that is not positive.
     InputError
         Coordinates that are not finite (n, 2), all the same, or none of which lie a pitch apart.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.graph.lattice import lattice_graph
+    >>> xy_um = np.array([[0.0, 0.0], [100.0, 0.0], [200.0, 0.0], [50.0, 86.6], [150.0, 86.6]])
+    >>> graph = lattice_graph(xy_um, kind="hex", pitch_um=100.0)
+    >>> graph[1].indices.tolist()  # the neighbours of the spot in the middle
+    [0, 2, 3, 4]
     """
     if (kind, diagonal) not in _DIRECTIONS:
         raise ConfigError(
@@ -62,13 +72,12 @@ def lattice_graph(
     order = sorted_by_place(xy)
     i, j = _joined(xy[order] / pitch_um, *_DIRECTIONS[kind, diagonal])
     if len(xy) > 1 and len(i) == 0:
-        typical = float(np.median(cKDTree(xy).query(xy, k=2)[0][:, 1]))
         raise InputError(
             "no two spots lie a pitch apart",
             where="xy_um",
             expected=f"neighbours {pitch_um:g} um apart",
-            found=f"nearest spots {typical:g} um apart",
-            mend="check the microns per pixel and the assay's pitch",
+            found=f"nearest spots {pitch_of(xy):g} um apart",
+            fix="check the microns per pixel and the assay's pitch",
         )
     return symmetric(order[i], order[j], len(xy))
 

@@ -1,4 +1,4 @@
-"""AnnData files (h5ad) as scanpy and squidpy write them: places in `obsm["spatial"]`, pictures in `uns["spatial"]`."""
+"""AnnData files (h5ad) as scanpy and squidpy write them: spots in `obsm["spatial"]`, pictures in `uns["spatial"]`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
-from scipy import sparse
 
 from histoscribe.errors import InputError, listing
 from histoscribe.io.assemble import Parts, add_pitch, assemble
 from histoscribe.io.frames import Frame, find_frame, inside, open_picture, stated_frame
+from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.lattice import NOMINAL_SPOT_UM, VISIUM, hd_lattice, neighbour_pitch_px, spot_diameter_mpp
-from histoscribe.io.matrix import count_fault, unique_genes
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import FACTORS, find, positive
 from histoscribe.io.tables import missing, read_json, require_unique
 from histoscribe.section import Lattice
 from histoscribe.slide.image import RGB, ArraySource, SlideImage
+from histoscribe.store.received import is_there
 
 _LIBRARY = ("library_id", "sample", "sample_id", "batch", "section")
+_MOST_INDEX = 2**31  # of a lattice; anything larger is no row or column
 
 
 class H5AD:
@@ -47,12 +48,12 @@ class H5AD:
         Raises
         ------
         InputError
-            Where the file is damaged, has no coordinates, or holds several libraries that cannot be told apart.
+            Where the file is damaged, has no coordinates, or holds several libraries that cannot be separated.
         """
         path = request.path
         if path is None:
-            raise InputError("an h5ad is read from its path", expected="path", mend="give path, or spots and counts")
-        if not path.exists():
+            raise InputError("an h5ad is read from its path", expected="path", fix="give path, or spots and counts")
+        if not is_there(path):
             raise missing(path)
         why = self.recognise(path)
         if why is None:
@@ -63,70 +64,6 @@ class H5AD:
 FORMAT = H5AD()
 
 
-def open_h5ad(path: Path) -> AnnData:
-    """Read an h5ad whole; raises InputError where it is damaged or something else."""
-    from anndata._io.specs.registry import IORegistryError  # not exported, yet raised for unknown elements
-    from anndata.io import read_h5ad
-
-    if not path.is_file():
-        raise missing(path)
-    try:
-        return read_h5ad(path)
-    except (
-        OSError,
-        KeyError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        IndexError,
-        IORegistryError,
-    ) as error:
-        raise InputError(
-            "the h5ad file is damaged, cut short or of an unknown layout",
-            where=path,
-            found=f"{path.stat().st_size:,} bytes; {str(error).splitlines()[0][:200] if str(error) else error!r}",
-            mend="copy it again, or write it again with a recent anndata",
-        ) from error
-
-
-def counts_of(adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
-    """Raw counts of an AnnData with their genes, (n, g) CSR, and what a user should know of where they were found."""
-    raw = adata.raw
-    places: list[tuple[str, Any, pd.DataFrame]] = [("X", adata.X, adata.var)]
-    places += [
-        (f"layers[{name!r}]", adata.layers[name], adata.var)
-        for name in ("counts", "raw_counts")
-        if name in adata.layers
-    ]
-    places += [("raw", raw.X, raw.var)] if raw is not None else []
-    why_not = []
-    for place, values, var in places:
-        if values is None or not values.shape[1]:
-            continue
-        matrix = sparse.csr_matrix(values, dtype=np.float32)
-        fault = count_fault(matrix.data)
-        if fault:
-            why_not.append(f"{place} holds {fault}")
-            continue
-        names, note = unique_genes([str(name) for name in var.index])
-        table = AnnData(X=matrix, obs=pd.DataFrame(index=adata.obs_names.astype(str)), var=pd.DataFrame(index=names))
-        table.var["gene_ids"] = _gene_ids(var)
-        notes = [f"counts are from {place}: {'; '.join(why_not)}"] if why_not else []
-        return table, "; ".join([*notes, *([note] if note else [])]) or None
-    table = AnnData(X=sparse.csr_matrix((adata.n_obs, 0), dtype=np.float32))
-    table.obs_names = adata.obs_names.astype(str)
-    reason = "; ".join(why_not) or "the file holds no matrix"
-    return table, f"the genes were left out, for nothing in {path.name} is raw counts: {reason}"
-
-
-def _gene_ids(var: pd.DataFrame) -> NDArray[Any]:
-    for name in ("gene_ids", "gene_id", "ensembl_id", "ENSEMBL"):
-        if name in var:
-            return var[name].astype(str).to_numpy()
-    return var.index.astype(str).to_numpy()
-
-
 def _read(request: Request, path: Path, why: str) -> Reading:
     adata = open_h5ad(path)
     require_unique(adata.obs_names.astype(str), path)
@@ -134,19 +71,17 @@ def _read(request: Request, path: Path, why: str) -> Reading:
     spots, note = counts_of(adata, path)
     notes += [note] if note else []
     xy_px = coordinates(adata, path)
-    factors = {**_factors_beside(request, path), **dict(library.get("scalefactors", {}))}
+    factors = {**_factors_beside(request, path), **_named(library, "scalefactors", path)}
     scales = {
         name: positive(factors, f"tissue_{name}_scalef", path)
         for name in ("hires", "lowres")
         if f"tissue_{name}_scalef" in factors
     }
-    on_tissue = _on_tissue(adata, path)
-    for name in ("array_row", "array_col"):
-        if name in adata.obs:
-            spots.obs[name] = pd.to_numeric(adata.obs[name], errors="coerce").fillna(-1).to_numpy(np.int64)
+    on_tissue = on_tissue_of(adata, path)
+    add_lattice_indices(spots, adata.obs)
     spots.obsm["spatial"] = xy_px
     spots = spots[on_tissue].copy()
-    lattice, platform = guess_lattice(spots, factors)
+    lattice, platform = guess_lattice(spots, factors, path)
     image, frame, more = _picture(request, library, scales, xy_px[on_tissue], path)
     parts = Parts(
         format="anndata",
@@ -177,6 +112,19 @@ def _libraries(adata: AnnData) -> dict[str, Mapping[str, Any]]:
     return {str(name): value for name, value in spatial.items() if isinstance(value, Mapping)}
 
 
+def _named(library: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    """Return one of the dictionaries of a library in `uns`; empty where there is none."""
+    value = library.get(name, {})
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f"uns['spatial'][...][{name!r}] is no dictionary",
+            where=path,
+            expected="names and values",
+            found=type(value),
+        )
+    return {str(key): one for key, one in value.items()}
+
+
 def _choose_library(adata: AnnData, request: Request, path: Path) -> tuple[AnnData, Mapping[str, Any], list[str]]:
     libraries = _libraries(adata)
     if len(libraries) < 2:
@@ -186,9 +134,9 @@ def _choose_library(adata: AnnData, request: Request, path: Path) -> tuple[AnnDa
         raise InputError(
             "the file holds several sections",
             where=path,
-            expected=f"`section` naming one of them, and a column of obs ({listing(_LIBRARY)}) that tells its spots",
+            expected=f"`section` naming one of them, and a column of obs ({listing(_LIBRARY)}) of these names",
             found=f"sections: {listing(sorted(libraries), 40)}; obs: {listing(adata.obs.columns, 12)}",
-            mend="name the section, or write one h5ad per section",
+            fix="name the section, or write one h5ad per section",
         )
     rows = (adata.obs[column].astype(str) == request.section).to_numpy()
     return adata[rows].copy(), libraries[request.section], [f"one of {len(libraries)} sections of {path.name}"]
@@ -202,10 +150,11 @@ def coordinates(adata: AnnData, path: Path) -> NDArray[np.float64]:
             where=path,
             expected='obsm["spatial"], x before y, in pixels of the full-resolution image',
             found=f"obsm: {listing(adata.obsm)}; obs: {listing(adata.obs.columns, 12)}",
-            mend="set obsm['spatial'], or give a table of spots (barcode, x, y) and this file as counts",
+            fix="set obsm['spatial'], or give a table of spots (barcode, x, y) and this file as counts",
         )
     try:
-        xy = np.asarray(adata.obsm["spatial"], np.float64)
+        xy = np.asarray(adata.obsm["spatial"])
+        xy = xy.astype(np.float64, casting="safe" if xy.dtype.kind == "c" else "unsafe")
     except (TypeError, ValueError) as error:
         raise InputError('obsm["spatial"] does not hold numbers', where=path, found=str(error)[:120]) from error
     if xy.ndim != 2 or xy.shape[1] < 2:
@@ -218,13 +167,23 @@ def coordinates(adata: AnnData, path: Path) -> NDArray[np.float64]:
     return xy[:, :2]
 
 
-def _on_tissue(adata: AnnData, path: Path) -> NDArray[np.bool_]:
+def on_tissue_of(adata: AnnData, path: Path) -> NDArray[np.bool_]:
+    """Spots on tissue by the column `in_tissue`, (n,), all without that column; raises InputError where none are."""
     if "in_tissue" not in adata.obs:
         return np.ones(adata.n_obs, bool)
     on_tissue: NDArray[np.bool_] = adata.obs["in_tissue"].astype(str).isin(["1", "1.0", "True"]).to_numpy()
     if not on_tissue.any():
         raise InputError("no spot lies on tissue", where=path, expected="obs['in_tissue'] = 1 for some spots")
     return on_tissue
+
+
+def add_lattice_indices(spots: AnnData, obs: pd.DataFrame) -> None:
+    """Copy array rows and columns into `spots.obs` as whole numbers, -1 where there is none."""
+    for name in ("array_row", "array_col"):
+        if name in obs:
+            values = pd.to_numeric(obs[name].astype(str), errors="coerce").to_numpy(np.float64)
+            known = np.isfinite(values) & (np.abs(values) < _MOST_INDEX)
+            spots.obs[name] = np.where(known, values, -1).astype(np.int64)
 
 
 def _factors_beside(request: Request, path: Path) -> dict[str, Any]:
@@ -238,13 +197,13 @@ def _factors_beside(request: Request, path: Path) -> dict[str, Any]:
     return {}
 
 
-def guess_lattice(spots: AnnData, factors: Mapping[str, Any]) -> tuple[Lattice | None, str]:
-    """Return the assay's lattice and platform by the vendor's scale factors or the lattice indices, if they tell."""
+def guess_lattice(spots: AnnData, factors: Mapping[str, Any], path: Path) -> tuple[Lattice | None, str]:
+    """Return the assay's lattice and platform by the vendor's scale factors or the lattice indices; None if unclear."""
     if "bin_size_um" in factors:
-        return hd_lattice(float(factors["bin_size_um"])), "visium_hd"
+        return hd_lattice(positive(factors, "bin_size_um", path)), "visium_hd"
     pitch = neighbour_pitch_px(spots.obsm["spatial"])
     if "spot_diameter_fullres" in factors and pitch:
-        ratio = float(factors["spot_diameter_fullres"]) / pitch
+        ratio = positive(factors, "spot_diameter_fullres", path) / pitch
         low, high = min(NOMINAL_SPOT_UM) / VISIUM.pitch_um, max(NOMINAL_SPOT_UM) / VISIUM.pitch_um
         if 0.9 * low <= ratio <= 1.1 * high:
             return VISIUM, "visium"
@@ -271,11 +230,11 @@ def _picture(
     path: Path,
 ) -> tuple[SlideImage | None, Frame, list[str]]:
     if request.image is not None:
-        image = open_picture(request.image)
+        image = open_picture(request.image, request)
         stated = request.scale is not None
         frame = stated_frame(str(request.scale), scales, request.image) if stated else find_frame(image, scales, xy_px)
         return image, frame, [f"image: {request.image.name}, {frame.name} frame ({frame.why})"]
-    pictures = {str(name): value for name, value in dict(library.get("images", {})).items()}
+    pictures = _named(library, "images", path)
     stored = [name for name in ("fullres", "hires", "lowres") if name in pictures]
     names: list[str] = [request.scale] if request.scale else [*stored]
     return _stored_picture(names, pictures, scales, xy_px, path=path)
@@ -300,6 +259,7 @@ def _stored_picture(
                 found=f"images: {listing(pictures)}; factors: {listing(scales)}",
             )
         factor, picture = 1.0 if name == "fullres" else scales[name], np.asarray(pictures[name])
+        require_picture(picture, path)
         share = inside(xy_px * factor, picture.shape)
         if share >= 0.9 or name == names[-1]:
             image = SlideImage(ArraySource([rgb_of(picture, path)]))
@@ -308,12 +268,18 @@ def _stored_picture(
     return None, Frame("fullres", 1.0, "no picture"), []
 
 
+def require_picture(picture: NDArray[Any], path: Path) -> None:
+    """Refuse an array without the axes of a picture, (h, w) or (h, w, 3 or 4); raises InputError."""
+    flat = picture.ndim == 2
+    if 0 in picture.shape or not (flat or (picture.ndim == 3 and picture.shape[2] in (3, 4))):
+        raise InputError("a picture has the wrong shape", where=path, expected="(h, w, 3)", found=picture.shape)
+
+
 def rgb_of(picture: NDArray[Any], path: Path) -> RGB:
     """Return an array as (h, w, 3) uint8: from uint8 or floats of 0 to 1, grey, RGB or RGBA; raises InputError."""
+    require_picture(picture, path)
     if picture.ndim == 2:
         picture = np.repeat(picture[:, :, None], 3, axis=2)
-    if picture.ndim != 3 or picture.shape[2] not in (3, 4) or 0 in picture.shape:
-        raise InputError("a picture has the wrong shape", where=path, expected="(h, w, 3)", found=picture.shape)
     picture = picture[:, :, :3]
     if picture.dtype == np.uint8:
         return picture
@@ -321,7 +287,7 @@ def rgb_of(picture: NDArray[Any], path: Path) -> RGB:
         raise InputError("a picture holds no colours", where=path, expected="uint8, or 0 to 1", found=picture.dtype)
     if picture.min() < 0 or picture.max() > 1:
         raise InputError(
-            "a picture's values leave 0 to 1", where=path, found=f"{picture.min():.3g} to {picture.max():.3g}"
+            "a picture has values outside 0 to 1", where=path, found=f"{picture.min():.3g} to {picture.max():.3g}"
         )
     rgb: RGB = np.rint(picture * 255).astype(np.uint8)
     return rgb

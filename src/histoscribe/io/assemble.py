@@ -13,8 +13,9 @@ from histoscribe.io.lattice import fitted_pitch_px, neighbour_pitch_px
 from histoscribe.io.reading import Reading, Request
 from histoscribe.section import Lattice, Section
 from histoscribe.slide.image import SlideImage
+from histoscribe.store.files import real_path
 
-# told by the assay's makers or by physics, hence before what a picture's tags claim
+# from the user, the vendor or the assay's geometry, hence preferred to a picture's tags
 _TRUSTED = ("given", "stored by histoscribe", "scalefactors microns_per_pixel", "spot pitch")
 
 
@@ -59,12 +60,12 @@ class Parts:
 
 
 def assemble(parts: Parts, request: Request) -> Reading:
-    """Scale the spots into the opened picture, settle its microns per pixel and make the section.
+    """Scale the spots into the opened picture, choose its microns per pixel and make the section.
 
     Raises
     ------
     InputError
-        Where the section does not hold together, or nothing tells microns per pixel of its image.
+        Where the parts of the section do not fit, or no source gives microns per pixel of its image.
     """
     sources = {name: mpp / parts.image_scale for name, mpp in parts.mpp_by_source.items()}
     if request.mpp is not None:
@@ -72,7 +73,7 @@ def assemble(parts: Parts, request: Request) -> Reading:
     image = parts.image
     if image is not None:
         sources |= {name: mpp for name, mpp in image.mpp_by_source.items() if name not in sources}
-        image = replace(image, mpp=_settle(sources, image))
+        image = replace(image, mpp=_chosen_mpp(sources, image))
         if image.path is not None and image.path not in parts.files:
             parts.files.append(image.path)
     else:
@@ -100,7 +101,7 @@ def assemble(parts: Parts, request: Request) -> Reading:
 
 
 def add_pitch(parts: Parts) -> float | None:
-    """Note microns per vendor's pixel by the spot pitch; returns the pitch in pixels, None where it cannot be told."""
+    """Record microns per vendor's pixel by the spot pitch; returns the pitch in pixels, None where it is unknown."""
     if parts.lattice is None:
         return None
     obs, pitch = parts.spots.obs, None
@@ -122,26 +123,29 @@ def _positive(mpp: float) -> float:
     return float(mpp)
 
 
-def _settle(sources: dict[str, float], image: SlideImage) -> float:
+def _chosen_mpp(sources: dict[str, float], image: SlideImage) -> float:
     for name in (*_TRUSTED, *sources):
         if name in sources:
             return sources[name]
     raise InputError(
-        "nothing tells how many microns a pixel of this image spans",
+        "it is not known how many microns a pixel of this image spans",
         where=image.path,
         expected="a spot lattice, a resolution in the image's tags, or a stated value",
-        mend="give mpp, microns per pixel of this image",
+        fix="give mpp, microns per pixel of this image",
     )
 
 
 def section_name(request: Request) -> str:
     """Return the stated name, or one derived from the path that is safe as a folder's name."""
-    if request.section is not None:
-        return request.section
+    stated = request.alias or request.section
+    if stated is not None:
+        return stated
+    if request.anonymous:
+        return "section"  # until the input's hash is known
     source = request.path or request.spots or request.counts or request.image
     if source is None:
         return "section"
-    source = source.resolve()
+    source = real_path(source)
     while source.name in {"outs", "spatial", "binned_outputs"} or re.fullmatch(r"square_\d{3}um", source.name):
         source = source.parent
     stem = re.sub(r"(\.(gz|h5ad|h5|hdf5|zarr|csv|tsv|txt|parquet))+$", "", source.name)

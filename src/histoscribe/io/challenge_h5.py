@@ -5,8 +5,6 @@ C35; the same under `Test`, with `Test_Set` instead of the abundances. x is the 
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,8 @@ from histoscribe.io.lattice import VISIUM
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.tables import missing
 from histoscribe.slide.image import RGB, ArraySource, SlideImage
+from histoscribe.store.hdf5 import open_hdf5, require_dataset, require_group
+from histoscribe.store.received import is_there
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _GROUPS = ("Train", "Test")
@@ -38,11 +38,14 @@ class ChallengeH5:
         """Return the reason why `path` is such a file, or None."""
         if not path.is_file() or path.suffix == ".h5ad":
             return None
-        with path.open("rb") as file:
-            if file.read(8) != _HDF5:
-                return None
         try:
-            with _opened(path) as h5:
+            with path.open("rb") as file:
+                if file.read(8) != _HDF5:
+                    return None
+        except OSError:
+            return None
+        try:
+            with open_hdf5(path) as h5:
                 held = {"images", "spots"} <= set(h5)
         except InputError:
             return None
@@ -50,7 +53,7 @@ class ChallengeH5:
 
     def sections(self, path: Path) -> list[str]:
         """Names of the slides, those for training first."""
-        with _opened(path) as h5:
+        with open_hdf5(path) as h5:
             return list(_slides(h5, path))
 
     def read(self, request: Request) -> Reading:
@@ -62,21 +65,21 @@ class ChallengeH5:
         Raises
         ------
         InputError
-            Where the file is damaged, or the slide is not told or not there.
+            Where the file is damaged, or the slide is not named or not there.
         """
         path = request.path
         if path is None:
-            raise InputError("the challenge's file is read from its path", expected="path", mend="give path")
-        if not path.exists():
+            raise InputError("the challenge's file is read from its path", expected="path", fix="give path")
+        if not is_there(path):
             raise missing(path)
         why = self.recognise(path)
         if why is None:
-            with _opened(path) as h5:
+            with open_hdf5(path) as h5:
                 found = f"groups: {listing(h5)}"
             raise InputError(
                 "this is not the challenge's file", where=path, expected="the groups images and spots", found=found
             )
-        with _opened(path) as h5:
+        with open_hdf5(path) as h5:
             slides = _slides(h5, path)
             name = request.section or (next(iter(slides)) if len(slides) == 1 else "")
             if name not in slides:
@@ -84,7 +87,7 @@ class ChallengeH5:
                     f"there is no slide {name!r}" if name else "the file holds several slides",
                     where=path,
                     found=f"slides: {listing(slides, 40)}",
-                    mend=f"name one in `section`{'; ' + nearest(name, slides) if name else ''}",
+                    fix=f"name one in `section`{'; ' + nearest(name, slides) if name else ''}",
                 )
             parts = _parts(h5, name, slides[name], path, why)
         add_pitch(parts)
@@ -94,28 +97,11 @@ class ChallengeH5:
 FORMAT = ChallengeH5()
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file; whatever fails while it is open is told as damage of this file."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as h5:
-            yield h5
-    except (OSError, KeyError, RuntimeError) as error:
-        raise InputError(
-            "the HDF5 file is damaged or cut short",
-            where=path,
-            found=f"{path.stat().st_size:,} bytes; {str(error)[:200]}",
-            mend="copy or download it again",
-        ) from error
-
-
 def _slides(h5: Any, path: Path) -> dict[str, str]:
     """Group of each slide that has a picture and spots."""
     slides: dict[str, str] = {}
     for group in _GROUPS:
-        pictures, spots = set(h5["images"].get(group, ())), set(h5["spots"].get(group, ()))
+        pictures, spots = (_members(h5, kind, group, path) for kind in ("images", "spots"))
         if pictures != spots:
             raise InputError(
                 f"pictures and spots of {group} do not match",
@@ -129,16 +115,23 @@ def _slides(h5: Any, path: Path) -> dict[str, str]:
     return slides
 
 
+def _members(h5: Any, kind: str, group: str, path: Path) -> set[str]:
+    """Names of the slides of a group; none where it is not there."""
+    top = require_group(h5, kind, where=path)
+    return set(require_group(top, group, where=path)) if group in top else set()
+
+
 def _parts(h5: Any, name: str, group: str, path: Path, why: str) -> Parts:
-    table = h5["spots"][group][name][:]
-    fields = table.dtype.names or ()
-    if not {"x", "y"} <= set(fields) or not len(table):
+    stored = require_dataset(h5[f"spots/{group}"], name, where=path)
+    fields = stored.dtype.names or ()
+    if not {"x", "y"} <= set(fields) or stored.ndim != 1 or not stored.size:
         raise InputError(
             f"spots/{group}/{name} is no table of spots",
             where=path,
             expected="rows with the fields x, y and C1 to C35, or Test_Set",
-            found=f"{len(table)} rows, fields: {listing(fields)}",
+            found=f"shape {stored.shape}, fields: {listing(fields)}",
         )
+    table = stored[()]
     types = sorted((field for field in fields if _TYPE.fullmatch(field)), key=lambda field: int(field[1:]))
     xy_px = np.column_stack([_numeric(table, axis, name, path) for axis in ("x", "y")])  # (n, 2)
     if (xy_px < 0).any():
@@ -157,17 +150,20 @@ def _parts(h5: Any, name: str, group: str, path: Path, why: str) -> Parts:
         platform="visium",
         spots=spots,
         lattice=VISIUM,
-        image=SlideImage(ArraySource([_picture(h5["images"][group][name], f"images/{group}/{name}", path)])),
+        image=SlideImage(
+            ArraySource(
+                [_picture(require_dataset(h5[f"images/{group}"], name, where=path), f"images/{group}/{name}", path)]
+            )
+        ),
         files=[path],
         notes=[f"slide {name} of {group}" + ("" if types else "; it has no abundances")],
     )
 
 
 def _numeric(table: NDArray[Any], field: str, name: str, path: Path) -> NDArray[np.float64]:
-    try:
-        values = table[field].astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"field {field!r} of slide {name} does not hold numbers", where=path) from error
+    if table[field].dtype.kind not in "biuf":
+        raise InputError(f"field {field!r} of slide {name} does not hold numbers", where=path)
+    values = table[field].astype(np.float64)
     bad = ~np.isfinite(values)
     if values.ndim != 1 or bad.any():
         raise InputError(
@@ -180,7 +176,7 @@ def _numeric(table: NDArray[Any], field: str, name: str, path: Path) -> NDArray[
 
 def _picture(dataset: Any, name: str, path: Path) -> RGB:
     """Turn floats of 0 to 1 into uint8, some rows at a time."""
-    shape: tuple[int, ...] = getattr(dataset, "shape", ())
+    shape: tuple[int, ...] = dataset.shape or ()
     if len(shape) != 3 or shape[2] != 3 or 0 in shape or dataset.dtype.kind not in "fu":
         raise InputError(
             f"{name} is no picture", where=path, expected="float32 (height, width, 3) of 0 to 1", found=f"shape {shape}"

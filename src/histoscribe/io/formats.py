@@ -1,14 +1,16 @@
-"""The registry of formats: which reader a path or a set of loose files is for, and reading with it."""
+"""The registry of formats: find the reader for a path or a set of loose files, and read with it."""
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.errors import OUT_OF_MEMORY, ConfigError, InputError, listing, nearest
+from histoscribe.io.aliases import anonymised
 from histoscribe.io.reading import Format, Reading, Request
 from histoscribe.io.tables import contents, missing
 from histoscribe.registry import Registry
 from histoscribe.section import Section
+from histoscribe.store.received import expanded, is_there
 
 FORMATS: Registry[Format] = Registry(
     "format",
@@ -30,7 +32,7 @@ _OBJECTS = {".pkl", ".pickle", ".npy", ".npz", ".joblib", ".rds", ".rda", ".rdat
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Which format a path is of, and what shows it."""
+    """The format of a path, and the evidence for it."""
 
     format: str
     why: str
@@ -48,7 +50,7 @@ def detect(source: str | Path | Request) -> Detection:
     if request.path is None:
         return _detect_loose(request)
     path = request.path
-    if not path.exists():
+    if not is_there(path):
         raise missing(path)
     found = [Detection(name, why) for name in FORMATS.names() if (why := FORMATS.get(name).recognise(path))]
     if len(found) > 1:
@@ -56,7 +58,7 @@ def detect(source: str | Path | Request) -> Detection:
             "this could be of several formats",
             where=path,
             found="; ".join(f"{one.format}: {one.why}" for one in found),
-            mend="give format",
+            fix="give format",
         )
     if not found:
         raise _unknown(path)
@@ -74,9 +76,9 @@ def _detect_loose(request: Request) -> Detection:
             where=request.image or request.counts,
             expected="path of a vendor folder, or spots (barcode, x, y) beside image and counts",
             found=f"only {listing(given)}",
-            mend="give path or spots",
+            fix="give path or spots",
         )
-    if not request.spots.exists():
+    if not is_there(request.spots):
         raise missing(request.spots)
     if is_spot_table(request.spots):
         return Detection("st", f"{request.spots.name} has lattice and pixel coordinates")
@@ -86,26 +88,26 @@ def _detect_loose(request: Request) -> Detection:
 
 
 def _unknown(path: Path) -> InputError:
-    mend = "give a vendor folder, an h5ad, a SpatialData zarr, or image, spots and counts in a sample sheet"
+    fix = "give a vendor folder, an h5ad, a SpatialData zarr, or image, spots and counts in a sample sheet"
     if path.is_dir():
         return InputError(
             "no section of a known format lies in this folder",
             where=path,
             expected="for example spatial/tissue_positions.csv, binned_outputs, or *_selection.tsv",
             found=contents(path),
-            mend=mend,
+            fix=fix,
         )
     if path.suffix.lower() in _OBJECTS:
         return InputError(
             "pickled, NumPy and R objects are not read: they can run foreign code or belong to another program",
             where=path,
-            mend="write it as h5ad",
+            fix="write it as h5ad",
         )
     if path.suffix.lower() in {".h5", ".hdf5"}:
-        mend = "a 10x matrix holds no coordinates: give the folder it lies in, or spots beside it"
+        fix = "a 10x matrix holds no coordinates: give the folder it lies in, or spots beside it"
     if path.suffix.lower() == ".csv":
-        mend = "a sample sheet is read by read_samplesheet; for a table of spots give spots, image and counts"
-    return InputError("this file is of no known format", where=path, found=f"{path.stat().st_size:,} bytes", mend=mend)
+        fix = "a sample sheet is read by read_samplesheet; for a table of spots give spots, image and counts"
+    return InputError("this file is of no known format", where=path, found=f"{path.stat().st_size:,} bytes", fix=fix)
 
 
 def as_request(source: str | Path | Request, **options: Any) -> Request:
@@ -119,38 +121,60 @@ def as_request(source: str | Path | Request, **options: Any) -> Request:
     known = [field.name for field in fields(Request)]
     for name in options:
         if name not in known:
-            raise ConfigError(f"there is no option {name!r} for reading", mend=nearest(name, known))
+            raise ConfigError(f"there is no option {name!r} for reading", fix=nearest(name, known))
     request = source if isinstance(source, Request) else Request(path=Path(source))
     request = replace(request, **options)
-    paths = {name: Path(value).expanduser() for name in _PATHS if (value := getattr(request, name)) is not None}
+    paths = {name: expanded(value) for name in _PATHS if (value := getattr(request, name)) is not None}
     scale = {"scale": str(request.scale)} if request.scale is not None else {}  # a factor may be given as a number
     return replace(request, **cast("dict[str, Any]", paths | scale))
 
 
 def read(source: str | Path | Request, **options: Any) -> Reading:
-    """Read one section with all that its files say of themselves.
+    """Read one section with the evidence found in its files.
 
     Parameters
     ----------
     source
         A vendor folder, a file that carries everything, or a request with loose files.
     options
-        Fields of Request: section, patient, format, image, counts, spots, mpp, scale, bin_um.
+        Fields of Request: section, patient, format, image, counts, spots, mpp, scale, bin_um, allow_damaged, anonymous.
 
     Raises
     ------
     InputError
         Where the files are missing, damaged, of no known format, or do not fit each other.
     ConfigError
-        Where an option is unknown or cannot be obeyed.
+        Where an option is unknown or cannot be applied.
     """
     request = as_request(source, **options)
-    name = request.format or detect(request).format
-    return FORMATS.get(name).read(request)
+    for given in (getattr(request, name) for name in _PATHS):
+        if given is not None and not is_there(given):
+            raise missing(given)
+    try:
+        reading = FORMATS.get(request.format or detect(request).format).read(request)
+    except MemoryError as error:  # less than the limit may still be more than this machine has free
+        raise InputError(OUT_OF_MEMORY, where=request.path or request.spots, found=str(error)[:200] or None) from error
+    image = reading.section.image
+    if image is not None:
+        reading = replace(reading, notes=(*reading.notes, *image.notes))
+    return anonymised(reading, request) if request.anonymous else reading
 
 
 def read_section(source: str | Path | Request, **options: Any) -> Section:
-    """Read one section; as `read`, without the evidence."""
+    """Read one section; as `read`, without the evidence.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import histoscribe as hs
+    >>> from histoscribe.phantom import write_spaceranger
+    >>> outs = write_spaceranger(hs.make_phantom(7, size_um=1200.0, mpp=1.0), Path("my_section"))
+    >>> section = hs.read_section("my_section")
+    >>> section.name, section.platform, section.spots.shape
+    ('my_section', 'visium', (110, 600))
+    >>> section.lattice
+    Lattice(kind='hex', pitch_um=100.0, spot_diameter_um=55.0)
+    """
     return read(source, **options).section
 
 
@@ -162,7 +186,7 @@ def sections_in(source: str | Path) -> list[str]:
     InputError
         Where the path is missing, damaged or of no known format.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     sections = getattr(FORMATS.get(detect(path).format), "sections", None)
     names: list[str] = sections(path) if sections is not None else []
     return names if len(names) > 1 else []

@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError, listing
+from histoscribe.io.reading import Request
 from histoscribe.slide.image import SlideImage
 
+# a spot or two at the very edge may lie outside
+INSIDE = 0.99
 _TOLERANCE = 0.005  # a picture scaled to 600 pixels is rounded by up to 1 in 600
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A picture's frame: its name, the factor from full-resolution pixels to its own, and what showed it."""
+    """A picture's frame: its name, the factor from full-resolution pixels to its own, and the evidence."""
 
     name: str
     factor: float
@@ -51,7 +54,7 @@ def stated_frame(scale: str, scales: Mapping[str, float], where: Path | None) ->
             where=where,
             expected=f"tissue_{name}_scalef in scalefactors_json.json",
             found=f"factors: {listing(scales)}",
-            mend="give the factor itself: the picture's width over the width of the full-resolution image",
+            fix="give the factor itself: the picture's width over the width of the full-resolution image",
         )
     number = re.fullmatch(r"([0-9.]+(?:e-?[0-9]+)?)(?:\s*/\s*([0-9.]+))?", name)
     try:
@@ -74,7 +77,7 @@ def find_frame(
     *,
     full_size_px: tuple[float, float] | None = None,
 ) -> Frame:
-    """Find the frame of a picture whose frame nobody stated.
+    """Find the frame of a picture where the user has not stated it.
 
     The picture's name decides, then its size against the known full size, then where the spots fit.
 
@@ -87,7 +90,7 @@ def find_frame(
     xy_px
         Centres of the spots in full-resolution pixels, (n, 2).
     full_size_px
-        Width and height of the full-resolution image, where another picture tells it.
+        Width and height of the full-resolution image, where another picture gives it.
     """
     factors = {"fullres": 1.0, **scales}
     stem = image.path.name.lower() if image.path else ""
@@ -99,7 +102,7 @@ def find_frame(
             if fits_size(image, full_size_px, factor):
                 return Frame(name, factor, f"by its size, {image.width} x {image.height} pixels")
     for name, factor in sorted(factors.items(), key=lambda item: -item[1]):
-        if inside(xy_px * factor, image.shape) >= 0.99:
+        if inside(xy_px * factor, image.shape) >= INSIDE:
             return Frame(name, factor, "the largest frame in which the spots lie inside the image")
     return Frame("fullres", 1.0, "assumed: the spots fit the image in no known frame")
 
@@ -117,13 +120,20 @@ def inside(xy_px: NDArray[np.float64], shape: tuple[int, ...]) -> float:
     return float(np.mean((xy_px >= 0).all(axis=1) & (xy_px < (shape[1], shape[0])).all(axis=1)))
 
 
-def open_picture(path: Path) -> SlideImage:
-    """Open a picture lazily; raises InputError where it is missing or no picture."""
+def open_picture(path: Path, request: Request) -> SlideImage:
+    """Open a picture lazily, as the request allows.
+
+    Raises
+    ------
+    InputError
+        Where it is missing, no picture, or damaged and that is not allowed.
+    """
     from histoscribe.io.tables import missing
     from histoscribe.slide.open import open_image
+    from histoscribe.store.received import is_there
 
-    if not path.exists():
+    if not is_there(path):
         raise missing(path)
     if path.is_dir() and path.suffix != ".zarr":
         raise InputError("a picture was expected, this is a folder", where=path)
-    return open_image(path)
+    return open_image(path, allow_damaged=request.allow_damaged)

@@ -11,12 +11,13 @@ from scipy import sparse
 
 from histoscribe.errors import InputError, listing
 from histoscribe.io.assemble import Parts, assemble
+from histoscribe.io.counts import Counts
 from histoscribe.io.frames import Frame, find_frame, open_picture, stated_frame
-from histoscribe.io.matrix import Counts, read_counts
+from histoscribe.io.matrix import read_counts
 from histoscribe.io.reading import Reading, Request
-from histoscribe.io.tables import integers, numbers, read_parquet, read_table, require_unique
+from histoscribe.io.tables import integers, numbers, only_column, read_parquet, read_table, require_unique
 
-# the first name of each is ours; the others are met in the field
+# the first name of each is ours; the others are in common use
 _BARCODE = ("barcode", "barcodes", "spot", "spot_id", "cell_id", "id", "")
 _X = ("x", "x_px", "pixel_x", "pxl_col_in_fullres", "imagecol")
 _Y = ("y", "y_px", "pixel_y", "pxl_row_in_fullres", "imagerow")
@@ -37,14 +38,14 @@ class Generic:
         Raises
         ------
         InputError
-            Where a file is missing or damaged, or the counts hold barcodes that have no place.
+            Where a file is missing or damaged, or the counts hold barcodes that have no coordinates.
         """
         if request.spots is None:
             raise InputError(
                 "loose files need a table of spots",
                 where=request.path,
                 expected="spots: a csv or tsv with the columns barcode, x, y",
-                mend="give spots, image and mpp; or the path of a vendor folder",
+                fix="give spots, image and mpp; or the path of a vendor folder",
             )
         return _read(request, request.spots)
 
@@ -56,7 +57,7 @@ def _read(request: Request, path: Path) -> Reading:
     frame = read_parquet(path) if path.suffix == ".parquet" else read_table(path)
     by_lower = {str(name).lower(): name for name in frame.columns}
     barcode, x, y = (_column(by_lower, names, path) for names in (_BARCODE, _X, _Y))
-    barcodes = pd.Index(frame[barcode].astype(str))
+    barcodes = pd.Index(only_column(frame, barcode, path).astype(str))
     require_unique(barcodes, path)
     xy_px = np.column_stack([numbers(frame, x, path), numbers(frame, y, path)])  # (n, 2)
     on_tissue = np.ones(len(frame), bool)
@@ -73,7 +74,7 @@ def _read(request: Request, path: Path) -> Reading:
     table.obsm["spatial"] = xy_px[keep]
     image, chosen = None, Frame("fullres", 1.0, "no picture")
     if request.image is not None:
-        image = open_picture(request.image)
+        image = open_picture(request.image, request)
         chosen = stated_frame(request.scale, {}, request.image) if request.scale else find_frame(image, {}, xy_px[keep])
         notes.append(f"image: {request.image.name}, {chosen.name} frame ({chosen.why})")
     parts = Parts(
@@ -116,7 +117,7 @@ def _join(
             where=counts.files[0],
             expected=f"barcodes that stand in {path.name}, such as {barcodes[0]}",
             found=listing(unknown, 3),
-            mend="give counts and spots of one section, with spots in rows",
+            fix="give counts and spots of one section, with spots in rows",
         )
     rows = counts.table.obs_names.get_indexer(barcodes)
     keep = on_tissue & (rows >= 0)

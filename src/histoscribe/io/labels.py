@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError, listing, nearest
-from histoscribe.io.anndata import open_h5ad
-from histoscribe.io.tables import read_table, require_unique
+from histoscribe.io.h5ad import open_h5ad
+from histoscribe.io.tables import only_column, read_table, require_unique
 
 # what a column of labels is called where a table has several; the first that is there is read
 _NAMES = ("label", "domain", "layer", "annotation", "region", "cluster")
-# words for "nobody knows": such a spot has no label
+# words for "unknown": such a spot has no label
 _MISSING = frozenset({"", "na", "nan", "none", "null", "undetermined", "unassigned", "unlabeled", "unlabelled"})
 
 
@@ -23,8 +23,9 @@ def read_labels(path: Path, *, column: str | None = None) -> pd.Series:
     Parameters
     ----------
     path
-        A CSV or TSV with a column `barcode` (any case) and one of labels, as Loupe exports it ("Barcode,<name>"), or
-        an h5ad with the labels in `obs`.
+        A CSV or TSV with a column `barcode` (any case) and one of labels, as Loupe exports it ("Barcode,<name>"); where
+        no column has that name the first one holds the barcodes, whatever it is called. Or an h5ad with the labels in
+        `obs`.
     column
         Which column holds the labels; needed where several could.
 
@@ -35,7 +36,7 @@ def read_labels(path: Path, *, column: str | None = None) -> pd.Series:
     Raises
     ------
     InputError
-        No column of barcodes or labels, barcodes that stand more than once, or not one label.
+        A single column, barcodes that stand more than once, or not one label.
     ConfigError
         A column that is not there, or several that could be meant.
     """
@@ -44,18 +45,20 @@ def read_labels(path: Path, *, column: str | None = None) -> pd.Series:
         barcodes = table.index.astype(str)
     else:
         table = read_table(path)
-        key = next((name for name in table.columns if name.lower() in ("barcode", "barcodes")), None)
-        if key is None:
+        if table.shape[1] < 2:
             raise InputError(
-                "the table has no column of barcodes",
+                "the table has a single column",
                 where=path,
                 expected="a header with barcode and a column of labels, such as barcode,label",
                 found=listing(table.columns, 12),
-                mend="name the column that holds the spots' barcodes `barcode`",
+                fix="give the column of barcodes and the column of labels, separated by commas or tabs",
             )
-        barcodes = pd.Index(table.pop(key))
+        # pandas leaves the name of an index empty; other programs write ID, spot or cell
+        key = next((name for name in table.columns if name.lower() in ("barcode", "barcodes")), table.columns[0])
+        barcodes = pd.Index(only_column(table, key, path))
+        table = table.drop(columns=key)
     require_unique(barcodes, path)
-    values = table[_chosen(table, column, path)]
+    values = only_column(table, _chosen(table, column, path), path)
     labels = pd.Series([_text(value) for value in values], index=barcodes, dtype=object, name="label")
     labels = labels[labels.notna()]
     if labels.empty:
@@ -95,7 +98,7 @@ def labels_of_spots(labels: pd.Series, barcodes: pd.Index, *, path: Path) -> NDA
                 where=path,
                 expected=f"barcodes such as {listing(spots, 3)}",
                 found=f"barcodes such as {listing(labels.index, 3)}",
-                mend="give the labels of this very section, with barcodes written as in its count matrix",
+                fix="give the labels of this very section, with barcodes written as in its count matrix",
             )
         labels, spots = labels.set_axis(bare), bare_spots
     found = labels.reindex(spots)
@@ -106,7 +109,7 @@ def _chosen(table: pd.DataFrame, column: str | None, path: Path) -> str:
     columns = [str(name) for name in table.columns]
     if column is not None:
         if column not in columns:
-            raise ConfigError(f"there is no column {column!r}", where=path, mend=nearest(column, columns))
+            raise ConfigError(f"there is no column {column!r}", where=path, fix=nearest(column, columns))
         return column
     if len(columns) == 1:
         return columns[0]
@@ -114,11 +117,11 @@ def _chosen(table: pd.DataFrame, column: str | None, path: Path) -> str:
     known = [by_lower[name] for name in _NAMES if name in by_lower]
     if not known:
         raise ConfigError(
-            "the column of labels cannot be told" if columns else "there is no column beside the barcodes",
+            "it is not clear which column holds the labels" if columns else "there is no column beside the barcodes",
             where=path,
             expected=f"one column, or one named {listing(_NAMES)}",
             found=listing(columns, 12),
-            mend="say which column holds the labels",
+            fix="name the column that holds the labels",
         )
     return known[0]
 

@@ -36,7 +36,7 @@ def fitted_pitch_px(
 
     Returns
     -------
-    Pitch in pixels from the area of one lattice cell, or None where the spots lie on one line or leave the lattice.
+    Pitch in pixels from the area of one lattice cell, or None where the spots lie on one line or off the lattice.
     """
     if len(xy_px) < 3:
         return None

@@ -1,47 +1,39 @@
-"""Count matrices: 10x HDF5, 10x Matrix Market folders, text tables; all come back as spots by genes, checked.
-
-The two 10x layouts are read with h5py and SciPy directly: every array is checked before a sparse matrix is made of it,
-plain text that is named `.gz` is read, and the heavier libraries need not be imported.
-"""
+"""Count matrices: 10x HDF5, Matrix Market, text tables, h5ad; all come back as spots by genes, checked."""
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.errors import InputError, listing
-from histoscribe.io.tables import contents, delimiter, missing, read_bytes, read_text, require_unique
+from histoscribe.io.counts import Counts, spots_by_genes, unique_genes
+from histoscribe.io.h5ad import counts_of, open_h5ad
+from histoscribe.io.matrix_market import read_matrix_market
+from histoscribe.io.tables import contents, delimiter, missing, read_text
+from histoscribe.store.compressed import require_compressed
+from histoscribe.store.hdf5 import open_hdf5, read_dataset, read_names, require_group
+from histoscribe.store.received import is_there
 
 _GENES = "Gene Expression"
 _BLOCK = 1024  # columns of a text table that are dense at a time
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Counts:
-    """Counts as read: `table` spots by genes (CSR float32), the files, and what a user should know."""
-
-    table: AnnData
-    files: tuple[Path, ...]
-    notes: tuple[str, ...] = ()
+_MOST_GENES = 500_000
+# bytes of memory for a byte of text: names become Python strings, "0," a number of eight bytes
+_LINES_COST, _COUNTS_COST = 16, 8
 
 
 def read_counts(path: Path) -> Counts:
     """Read counts of any kind: a 10x h5, an h5ad, a Matrix Market folder, or a csv/tsv with genes in columns."""
-    if not path.exists():
+    if not is_there(path):
         raise missing(path)
     if path.is_dir():
         return read_10x_mtx(path)
     if path.suffix == ".h5ad":
-        from histoscribe.io.anndata import counts_of, open_h5ad
-
         table, note = counts_of(open_h5ad(path), path)
         if not table.n_vars:
             raise InputError("no layer holds raw counts", where=path, found=note)
@@ -54,6 +46,8 @@ def read_counts(path: Path) -> Counts:
 def read_10x_h5(path: Path) -> Counts:
     """Read a feature-barcode matrix of Cell Ranger 3 or Space Ranger.
 
+    Every array is checked before a sparse matrix is made of it.
+
     Returns
     -------
     Counts with `var_names` gene symbols and `var["gene_ids"]`; features that are not gene expression are left out.
@@ -63,66 +57,38 @@ def read_10x_h5(path: Path) -> Counts:
     InputError
         Where the file is damaged, of another layout, or its arrays contradict each other.
     """
-    import h5py
-
-    if not path.is_file():
+    if not is_there(path) or path.is_dir():
         raise missing(path)
-    try:
-        with h5py.File(path, "r") as file:
-            if "matrix" not in file:
-                raise InputError(
-                    "this is not a 10x feature-barcode matrix",
-                    where=path,
-                    expected="an HDF5 file with the group 'matrix'",
-                    found=f"groups: {listing(file)}",
-                )
-            group = file["matrix"]
-            parts = [group[name][:] for name in ("data", "indices", "indptr")]
-            shape = tuple(int(side) for side in group["shape"][:])
-            barcodes = _strings(group["barcodes"][:], path)
-            features = group["features"]
-            ids, symbols = (_strings(features[name][:], path) for name in ("id", "name"))
-            kinds = _strings(features["feature_type"][:], path) if "feature_type" in features else None
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            "the HDF5 matrix is damaged, cut short or incomplete",
-            where=path,
-            found=f"{path.stat().st_size:,} bytes; {error}",
-            mend="copy or download it again",
-        ) from error
-    matrix = _compressed(parts, shape, path)
-    return _counts(matrix, barcodes, pd.DataFrame({"id": ids, "name": symbols}), kinds, files=(path,))
-
-
-def _compressed(parts: Sequence[NDArray[Any]], shape: tuple[int, ...], path: Path) -> sparse.csr_matrix:
-    data, indices, indptr = parts
-    if len(shape) != 2:
-        raise InputError("the matrix has no two sides", where=path, found=f"shape {shape}")
-    n_genes, n_spots = shape
-    sound = (
-        len(indptr) == n_spots + 1
-        and len(indices) == len(data)
-        and int(indptr[0]) == 0
-        and int(indptr[-1]) == len(data)
-        and bool((np.diff(indptr.astype(np.int64)) >= 0).all())
-        and (len(indices) == 0 or (int(indices.min()) >= 0 and int(indices.max()) < n_genes))
-    )
-    if not sound:
-        raise InputError(
-            "the matrix's arrays contradict each other",
-            where=path,
-            expected=f"{n_genes:,} features by {n_spots:,} barcodes",
-            found=f"{len(data):,} values, {len(indices):,} indices, {len(indptr):,} column starts",
-            mend="copy or download it again",
+    with open_hdf5(path, "HDF5 matrix") as file:
+        if "matrix" not in file:
+            raise InputError(
+                "this is not a 10x feature-barcode matrix",
+                where=path,
+                expected="an HDF5 file with the group 'matrix'",
+                found=f"groups: {listing(file)}",
+            )
+        group = require_group(file, "matrix", where=path)
+        data, indices, indptr = (
+            read_dataset(group, name, kinds=kinds, where=path)
+            for name, kinds in (("data", "iuf"), ("indices", "iu"), ("indptr", "iu"))
         )
-    return sparse.csr_matrix((data, indices.astype(np.int64), indptr.astype(np.int64)), shape=(n_spots, n_genes))
-
-
-def _strings(values: NDArray[Any], path: Path) -> list[str]:
-    try:
-        return [value.decode("utf-8") if isinstance(value, bytes) else str(value) for value in values]
-    except UnicodeDecodeError as error:
-        raise InputError("names in the HDF5 file are not UTF-8", where=path, found=repr(error.object[:40])) from error
+        sides = [int(side) for side in read_dataset(group, "shape", kinds="iu", where=path)]
+        barcodes = read_names(group, "barcodes", where=path)
+        features = require_group(group, "features", where=path)
+        ids, symbols = (read_names(features, name, where=path) for name in ("id", "name"))
+        kinds = read_names(features, "feature_type", where=path) if "feature_type" in features else None
+    shape = tuple(sides[::-1])  # stored as features by barcodes, one column per barcode
+    require_compressed(data, indices, indptr, shape=shape, where=path, what="matrix")
+    if len(ids) != len(symbols) or (kinds is not None and len(kinds) != len(ids)):
+        raise InputError(
+            "the features' columns differ in length",
+            where=path,
+            expected="one id, one name and one feature_type for each",
+            found=f"{len(ids):,} ids, {len(symbols):,} names, {len(kinds or ()):,} types",
+            fix="copy or download it again",
+        )
+    matrix = sparse.csr_matrix((data, indices.astype(np.int64), indptr.astype(np.int64)), shape=shape)
+    return _counts(matrix, barcodes, pd.DataFrame({"id": ids, "name": symbols}), kinds, files=(path,))
 
 
 def read_10x_mtx(folder: Path, *, prefix: str = "") -> Counts:
@@ -133,40 +99,37 @@ def read_10x_mtx(folder: Path, *, prefix: str = "") -> Counts:
     InputError
         Where a file is missing or damaged, or they do not fit each other.
     """
-    from scipy.io import mmread
-
     matrix_path, barcode_path = (_find(folder, prefix, name) for name in ("matrix.mtx", "barcodes.tsv"))
     feature_path = _find(folder, prefix, "features.tsv", "genes.tsv")
-    barcodes = [line.split("\t")[0].strip() for line in read_text(barcode_path).splitlines() if line.strip()]
-    rows = [line.split("\t") for line in read_text(feature_path).splitlines() if line.strip()]
+    barcodes = [line.split("\t")[0].strip() for line in _lines(barcode_path)]
+    rows = [line.split("\t") for line in _lines(feature_path)]
     width = min(map(len, rows))
     features = pd.DataFrame([[row[0], row[1] if width > 1 else row[0]] for row in rows], columns=["id", "name"])
     kinds = [row[2].strip() for row in rows] if width > 2 else None
-    try:
-        matrix = sparse.csr_matrix(mmread(io.BytesIO(read_bytes(matrix_path))).T)
-    except (ValueError, OverflowError, EOFError, OSError, IndexError, TypeError) as error:
-        raise InputError(
-            "the Matrix Market file is damaged or cut short",
-            where=matrix_path,
-            found=str(error)[:200],
-            mend="copy or download it again",
-        ) from error
+    matrix = read_matrix_market(matrix_path)
     if matrix.shape != (len(barcodes), len(features)):
         raise InputError(
             "the matrix does not fit the barcodes and features beside it",
             where=matrix_path,
             expected=f"{len(features):,} features by {len(barcodes):,} barcodes",
             found=f"{matrix.shape[1]:,} by {matrix.shape[0]:,}",
-            mend="the three files must come from one run; copy them again",
+            fix="the three files must come from one run; copy them again",
         )
     return _counts(matrix, barcodes, features, kinds, files=(matrix_path, barcode_path, feature_path))
+
+
+def _lines(path: Path) -> list[str]:
+    lines = [line for line in read_text(path, cost=_LINES_COST).split("\n") if line.strip()]
+    if not lines:
+        raise InputError("the file holds blank lines only", where=path, fix="copy or download it again")
+    return lines
 
 
 def _find(folder: Path, prefix: str, *names: str) -> Path:
     for name in names:
         for suffix in (".gz", ""):
             path = folder / f"{prefix}{name}{suffix}"
-            if path.is_file():
+            if is_there(path) and path.is_file():
                 return path
     raise InputError(
         f"the matrix folder has no {names[0]}",
@@ -184,7 +147,7 @@ def _counts(
     *,
     files: tuple[Path, ...],
 ) -> Counts:
-    """Check what a 10x file held and give it the shape that all readers return."""
+    """Check the parts of a 10x file and return them as all readers do."""
     if len(barcodes) != matrix.shape[0] or len(features) != matrix.shape[1]:
         raise InputError(
             "the matrix does not fit its own names",
@@ -208,21 +171,29 @@ def _counts(
 def read_counts_table(path: Path) -> Counts:
     """Read a csv or tsv with one row per spot, its barcode first, and one column per gene.
 
-    A header that lacks the first field, as R writes it, is understood.
+    A header that lacks the first field, as R writes it, is accepted.
 
     Raises
     ------
     InputError
         Where a cell is no number, a count is negative or not whole, or a line has too many or too few fields.
     """
-    text = read_text(path).lstrip("\r\n")
+    text = read_text(path, cost=_COUNTS_COST).lstrip("\n")
     first, _, rest = text.partition("\n")
     separator = delimiter(first)
-    header = next(csv.reader([first], delimiter=separator))
-    second = next(csv.reader([rest.partition("\n")[0]], delimiter=separator), [])
+    try:
+        header, second = (
+            next(csv.reader([line], delimiter=separator), []) for line in (first, rest.partition("\n")[0])
+        )
+    except csv.Error as error:
+        raise InputError(f"the first lines cannot be parsed: {error}", where=path) from error
     if not second:
         raise InputError("the table has a header but no rows", where=path)
     genes = header if len(header) == len(second) - 1 else header[1:]
+    if len(genes) > _MOST_GENES:
+        raise InputError(
+            f"the table has {len(genes):,} columns", where=path, expected=f"one per gene, at most {_MOST_GENES:,}"
+        )
     if not genes:
         raise InputError(
             "the table has one column only", where=path, expected="a barcode and one column per gene, tab or comma"
@@ -249,6 +220,8 @@ def _parse(body: str, separator: str, genes: Sequence[str], path: Path) -> tuple
             convert_options=arrow_csv.ConvertOptions(column_types={"barcode": pa.string()}),
         )
     except pa.ArrowException as error:
+        if isinstance(error, MemoryError):  # ArrowMemoryError is both
+            raise
         raise InputError(
             "the table cannot be parsed; a line may be cut short",
             where=path,
@@ -274,61 +247,11 @@ def _numeric(column: Any, path: Path, gene: str, barcodes: Sequence[str]) -> NDA
     texts = ["" if value is None else str(value) for value in column.to_pylist()]
     numeric = pd.to_numeric(pd.Series(texts), errors="coerce")
     row = int(np.flatnonzero(numeric.isna())[0]) if numeric.isna().any() else 0
-    mend = "the table may have genes in rows; turn it round" if len(barcodes) > len(set(barcodes)) else None
+    fix = "the table may have genes in rows; transpose it" if len(barcodes) > len(set(barcodes)) else None
     raise InputError(
         f"the counts of gene {gene!r} are not all numbers",
         where=path,
         expected="a whole number in every cell, spots in rows and genes in columns",
         found=f"{texts[row]!r} for spot {barcodes[row]!r}",
-        mend=mend or "write 0 where nothing was counted; leave columns that are not genes out",
+        fix=fix or "write 0 where nothing was counted; leave columns that are not genes out",
     )
-
-
-def spots_by_genes(matrix: Any, barcodes: Sequence[str], genes: Sequence[str], path: Path) -> AnnData:
-    """Make the checked table of counts; raises InputError for doubled barcodes and values that are no counts."""
-    names = pd.Index([str(barcode).strip() for barcode in barcodes])
-    require_unique(names, path)
-    matrix = sparse.csr_matrix(matrix, dtype=np.float32)
-    matrix.eliminate_zeros()
-    fault = count_fault(matrix.data)
-    if fault:
-        raise InputError(
-            f"the matrix holds {fault}",
-            where=path,
-            expected="raw counts: whole numbers from 0",
-            mend="give the matrix before normalisation and logarithm",
-        )
-    return AnnData(X=matrix, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=pd.Index(genes, dtype=str)))
-
-
-def count_fault(values: NDArray[Any]) -> str | None:
-    """Say why values cannot be raw counts, with the first that cannot, or return None."""
-    checks = (
-        ("values that are not finite", ~np.isfinite(values)),
-        ("negative values", values < 0),
-        ("values that are not whole numbers (logarithms?)", values != np.rint(values)),
-    )
-    for fault, bad in checks:
-        if bad.any():
-            return f"{int(bad.sum()):,} {fault}, for example {values[int(np.argmax(bad))]:g}"
-    return None
-
-
-def unique_genes(names: Sequence[str]) -> tuple[list[str], str | None]:
-    """Make gene names unique with a number after those that repeat, and say so."""
-    taken, seen, fresh = set(names), dict.fromkeys(names, 0), []
-    doubled: list[str] = []
-    for name in names:
-        seen[name] += 1
-        if seen[name] == 1:
-            fresh.append(name)
-            continue
-        doubled.append(name)
-        number = seen[name] - 1
-        while f"{name}-{number}" in taken:
-            number += 1
-        taken.add(f"{name}-{number}")
-        fresh.append(f"{name}-{number}")
-    if not doubled:
-        return fresh, None
-    return fresh, f"{len(doubled):,} gene names stand more than once and were numbered ({listing(doubled, 3)})"

@@ -1,14 +1,18 @@
 """The preflight, or coordinate doctor: whether the image, the spots and the counts of a section fit each other.
 
-It asks every source it can find and lets none decide alone: pixels per micron by pitch, files and tags; the tissue
+It compares every source it can find and lets none decide alone: microns per pixel by pitch, files and tags; the tissue
 under the spots and beside them for each way the coordinates could have been swapped, mirrored, turned or scaled; and
-the spots' own lattice. What does not fit is named with its numbers and refused; what cannot be told is said to be so.
+the spots' own lattice. What does not fit is refused with its numbers; what the data leave open is reported as open.
 """
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from histoscribe.errors import InputError
+from histoscribe.io.dead_spots import dead_spots_of
 from histoscribe.io.preflight_counts import counts_findings, spots_findings
 from histoscribe.io.preflight_findings import Finding
 from histoscribe.io.preflight_lattice import fit_lattice, measured_mpp
@@ -37,7 +41,7 @@ class Preflight:
     findings
         In the order of the checks.
     mpp_by_source
-        Microns per pixel by every source, the spots' pitch measured anew.
+        Microns per pixel by every source, the spots' pitch measured again.
     """
 
     section: str
@@ -50,14 +54,14 @@ class Preflight:
         return any(finding.level == "refused" for finding in self.findings)
 
     def raise_if_refused(self) -> None:
-        """Raise InputError listing every refusal with its evidence and its mend; do nothing where there is none."""
+        """Raise InputError listing every refusal with its evidence and its fix; do nothing where there is none."""
         refusals = [finding for finding in self.findings if finding.level == "refused"]
         if refusals:
-            mends = dict.fromkeys(finding.mend for finding in refusals if finding.mend)
+            fixes = dict.fromkeys(finding.fix for finding in refusals if finding.fix)
             raise InputError(
                 "the preflight refuses this section. " + " ".join(finding.message for finding in refusals),
                 where=f"section {self.section!r}",
-                mend="; ".join(mends) or None,
+                fix="; ".join(fixes) or None,
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,19 +74,36 @@ class Preflight:
         }
 
 
-def preflight(reading: Reading, *, mask: TissueMask | None = None) -> Preflight:
+def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray[np.bool_] | None = None) -> Preflight:
     """Check that the parts of a section fit each other.
 
     Parameters
     ----------
     reading
-        What a reader gave.
+        The section as read.
     mask
         The section's tissue where it is already known; found from the image otherwise.
+    dead
+        (n,) spots whose measurement failed, where that is already known; found from the counts otherwise.
 
     Returns
     -------
     Preflight with one finding per check, each "ok", "warning" or "refused".
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from histoscribe.io import read
+    >>> from histoscribe.io.preflight import break_coordinates, preflight
+    >>> from histoscribe.phantom import make_phantom, write_spaceranger
+    >>> outs = write_spaceranger(make_phantom(7, size_um=(1200.0, 800.0), mpp=1.0), Path("my_section"))
+    >>> reading = read("my_section")
+    >>> preflight(reading).refused
+    False
+    >>> swapped = replace(reading, section=break_coordinates(reading.section, "swap"))
+    >>> [finding.name for finding in preflight(swapped).findings if finding.level == "refused"]
+    ['spots inside the image', 'orientation']
     """
     section = reading.section
     lattice = fit_lattice(section)
@@ -96,13 +117,14 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None) -> Preflight:
     else:
         mask = tissue_mask(section.image) if mask is None else mask
         verdict = None if mask.share == 0 else judge(reading, mask, lattice=lattice, measured_mpp=measured)
-        findings += [_blank(section)] if verdict is None else _placed(verdict, section)
+        findings += [_blank_finding(section)] if verdict is None else _placement_findings(verdict, section)
         on_tissue = verdict is not None and verdict.better is None and verdict.given.on_tissue >= 0.8
         findings.append(mpp_finding(sources, in_use=section.mpp, on_tissue=on_tissue))
         size = spot_size_finding(reading)
         findings += [size] if size else []
     findings += [lattice_finding(reading, lattice)] if lattice else []
-    findings += counts_findings(section)
+    dead = dead_spots_of(section, mask) if dead is None else dead
+    findings += counts_findings(section, dead=dead)
     return Preflight(section.name, tuple(findings), sources)
 
 
@@ -113,10 +135,10 @@ def break_coordinates(section: Section, how: Literal["swap", "scale"]) -> Sectio
     return replace(section, spots=spots)
 
 
-def _placed(verdict: Verdict, section: Section) -> list[Finding]:
+def _placement_findings(verdict: Verdict, section: Section) -> list[Finding]:
     tissue = tissue_finding(verdict)
     findings = [inside_finding(verdict), tissue]
-    # of spots that lie anywhere, neither a direction nor a shift can be told
+    # where the spots miss the tissue, neither orientation nor shift can be determined
     if tissue.level != "refused" or verdict.better is not None:
         findings.append(orientation_finding(verdict, section))
     if tissue.level != "refused" and verdict.better is None:
@@ -126,14 +148,14 @@ def _placed(verdict: Verdict, section: Section) -> list[Finding]:
         share = round(100 * scene.overlap)
         message = (
             f"{share} % of the spots that the vendor calls off tissue stand where spots on tissue stand. The two lists "
-            "cannot both be right; that of spots off tissue was left aside."
+            "cannot both be right; that of spots off tissue was ignored."
         )
-        mend = "take both lists from one tissue_positions file, in one resolution"
-        findings.append(Finding("spots off tissue", "warning", message, {"overlap_share": scene.overlap}, mend))
+        fix = "take both lists from one tissue_positions file, in one resolution"
+        findings.append(Finding("spots off tissue", "warning", message, {"overlap_share": scene.overlap}, fix))
     return findings
 
 
-def _blank(section: Section) -> Finding:
+def _blank_finding(section: Section) -> Finding:
     image = section.require_image()
     message = f"No tissue was found in the {image.width:,} x {image.height:,} px image: it looks blank."
     evidence = {"width_px": float(image.width), "height_px": float(image.height)}

@@ -1,4 +1,4 @@
-"""Whether the spots and their counts are what a section should have: enough, once each, raw, not empty."""
+"""Checks of the spots and their counts: enough spots, each one once, raw counts, not empty."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,30 +8,37 @@ from histoscribe.section import Section
 
 _FEW, _TOO_FEW = 50, 4
 _EMPTY = 0.05
+DEAD_SPOTS = "dead spots"
 
 
 def spots_findings(section: Section) -> list[Finding]:
     """Check the number of spots, spots at one place, and barcodes of several sections."""
     n = section.spots.n_obs
-    mend = "give the whole table of spots"
+    fix = "give the whole table of spots"
     if n < _TOO_FEW:
-        findings = [Finding("number of spots", "refused", f"There are only {n} spots.", {"n_spots": n}, mend)]
+        findings = [Finding("number of spots", "refused", f"There are only {n} spots.", {"n_spots": n}, fix)]
     elif n < _FEW:
         message = f"There are only {n} spots, too few for domains that can be trusted."
-        findings = [Finding("number of spots", "warning", message, {"n_spots": n}, mend)]
+        findings = [Finding("number of spots", "warning", message, {"n_spots": n}, fix)]
     else:
         findings = [Finding("number of spots", "ok", f"There are {n:,} spots.", {"n_spots": n})]
     return [*findings, *_places(section), *_suffixes(section)]
 
 
-def counts_findings(section: Section) -> list[Finding]:
-    """Missing counts, empty spots, genes that say nothing, and counts that are no counts."""
+def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Finding]:
+    """Check for missing counts, empty and dead spots, constant genes, and values that are no counts.
+
+    Parameters
+    ----------
+    dead
+        (n,) spots whose measurement failed, from `dead_spots`.
+    """
     X = section.spots.X
     n, genes = section.spots.shape
     if genes == 0:
         message = "There are no counts: domains are found from the image alone."
-        mend = "give the count matrix for anything that needs genes"
-        return [Finding("counts", "warning", message, {"n_genes": 0}, mend)]
+        fix = "give the count matrix for anything that needs genes"
+        return [Finding("counts", "warning", message, {"n_genes": 0}, fix)]
     if X.nnz == 0 or not X.data.any():
         message = f"Every count of {n:,} spots and {genes:,} genes is 0."
         return [Finding("counts", "refused", message, {"n_genes": genes}, "give the matrix of raw counts")]
@@ -41,9 +48,28 @@ def counts_findings(section: Section) -> list[Finding]:
     evidence = {"empty_share": empty, "n_empty": int((total == 0).sum()), "median_total": float(np.median(total))}
     message = f"{evidence['n_empty']:,} of {n:,} spots have no counts; the median spot has {np.median(total):,.0f}."
     level: Level = "warning" if empty > _EMPTY else "ok"
-    mend = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
-    findings.append(Finding("empty spots", level, message, evidence, mend))
-    return [*findings, _constant(section)]
+    fix = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
+    findings.append(Finding("empty spots", level, message, evidence, fix))
+    return [*findings, _dead(total, dead), _constant(section)]
+
+
+def _dead(total: NDArray[np.float64], dead: NDArray[np.bool_]) -> Finding:
+    n = int(dead.sum())
+    evidence: dict[str, float] = {"n_dead": n, "n_spots": len(dead)}
+    if not n:
+        return Finding(DEAD_SPOTS, "ok", "No spot has hardly any counts where its surroundings have many.", evidence)
+    message = (
+        f"{n:,} of {len(dead):,} spots have hardly any counts (at most {total[dead].max():,.0f}) where their "
+        "surroundings have many: the measurement failed there. Nothing is learnt from their counts or scored on them; "
+        "domains found from counts give them their neighbours' with confidence 0."
+    )
+    return Finding(
+        DEAD_SPOTS,
+        "warning",
+        message,
+        evidence,
+        "nothing has to be done; where many lie together, look at the slide there",
+    )
 
 
 def _raw(values: NDArray[np.float64], genes: int) -> Finding:
@@ -69,8 +95,8 @@ def _constant(section: Section) -> Finding:
     if constant == genes and n > 1:
         return Finding("constant genes", "refused", message, evidence, "give the matrix of raw counts of this section")
     if constant > silent:
-        mend = "check these genes: a measured gene does not have the same count everywhere"
-        return Finding("constant genes", "warning", message, evidence, mend)
+        fix = "check these genes: a measured gene does not have the same count everywhere"
+        return Finding("constant genes", "warning", message, evidence, fix)
     return Finding("constant genes", "ok", message, evidence)
 
 
@@ -80,9 +106,9 @@ def _places(section: Section) -> list[Finding]:
     if shared == 0:
         return []
     message = f"{shared:,} of {n:,} spots stand at a place where another spot stands."
-    mend = "check that the table holds one section and that the right columns are read as coordinates"
+    fix = "check that the table holds one section and that the right columns are read as coordinates"
     level: Level = "refused" if shared > 0.05 * n else "warning"
-    return [Finding("places", level, message, {"n_shared": shared, "n_spots": n}, mend)]
+    return [Finding("places", level, message, {"n_shared": shared, "n_spots": n}, fix)]
 
 
 def _suffixes(section: Section) -> list[Finding]:
@@ -92,5 +118,5 @@ def _suffixes(section: Section) -> list[Finding]:
         return []
     ends = f"-{kinds[0]} to -{kinds[-1]}"
     message = f"The barcodes end in {len(kinds)} different numbers ({ends}), as those of several merged sections do."
-    mend = "split the table by the number after the barcode and run each section with its own image"
-    return [Finding("barcodes", "warning", message, {"n_suffixes": len(kinds)}, mend)]
+    fix = "split the table by the number after the barcode and run each section with its own image"
+    return [Finding("barcodes", "warning", message, {"n_suffixes": len(kinds)}, fix)]

@@ -1,4 +1,4 @@
-"""A finding of the preflight: one sentence with numbers for a biologist, the numbers again for a program, the mend."""
+"""A finding of the preflight: one sentence with numbers for a biologist, the numbers again for a program, the fix."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,12 +15,12 @@ class Finding:
     name
         What was checked: "orientation".
     level
-        "ok", "warning" (the run goes on) or "refused" (it does not).
+        "ok", "warning" (the run continues) or "refused" (it stops).
     message
         One or two sentences with the numbers that decided.
     evidence
         These and further numbers by name.
-    mend
+    fix
         What the user can do; empty where there is nothing to do.
     """
 
@@ -28,7 +28,7 @@ class Finding:
     level: Level
     message: str
     evidence: dict[str, float] = field(default_factory=dict)
-    mend: str = ""
+    fix: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as JSON-able data."""
@@ -37,12 +37,12 @@ class Finding:
             "level": self.level,
             "message": self.message,
             "evidence": {key: _plain(value) for key, value in self.evidence.items()},
-            "mend": self.mend,
+            "fix": self.fix,
         }
 
 
 def percent(share: float) -> str:
-    """Write a share in per cent so that neither 0 nor 100 is said of what is only near it."""
+    """Write a share in per cent so that only exactly 0 and 100 are written as such."""
     value = 100 * share
     if 0 < value < 0.1:
         return "under 0.1 %"
@@ -52,7 +52,7 @@ def percent(share: float) -> str:
 
 
 def factor(ratio: float) -> str:
-    """Write a ratio as people say it: "10 times", "2.5 times"."""
+    """Write a ratio in words: "10 times", "2.5 times"."""
     return f"{ratio:.0f} times" if ratio >= 9.5 else f"{ratio:.2g} times"
 
 

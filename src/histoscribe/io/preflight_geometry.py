@@ -1,7 +1,7 @@
 """Where the spots would lie if their coordinates were swapped, mirrored, turned or scaled, and how well that fits.
 
 A placement fits where its spots lie on tissue and the ground beside them does not. That ground is the spots which the
-vendor calls off tissue or, where none are told, the gaps of the spots' bounding box, half a spot's neighbourhood wider.
+vendor calls off tissue or, where it lists none, the gaps in the spots' bounding box, widened by 1.5 spacings.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from histoscribe.slide.tissue import TissueMask
 
 Points = NDArray[np.float64]
 
-_SAMPLE = 4_000  # spots that are weighed: more would change no verdict
+_SAMPLE = 4_000  # spots that are tried: more would change no verdict
 
 # name of what was done to the coordinates, by (swapped, then mirrored in x, then mirrored in y) to undo it
 _NAMES = {
@@ -30,7 +30,7 @@ _NAMES = {
     (True, False, True): "turned by 90 degrees clockwise",
     (True, True, True): "x and y swapped and turned by 180 degrees",
 }
-_MENDS = {
+_FIXES = {
     (False, True, False): "use x = image width - x",
     (False, False, True): "use y = image height - y",
     (False, True, True): "use x = image width - x and y = image height - y, or turn the image by 180 degrees",
@@ -43,7 +43,7 @@ _MENDS = {
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What would put the coordinates right: a factor, then a swap of x and y, then mirrors within the image."""
+    """What would correct the coordinates: a factor, then a swap of x and y, then mirrors within the image."""
 
     scale: float = 1.0
     swap: bool = False
@@ -58,13 +58,13 @@ class Placement:
 
     @property
     def name(self) -> str:
-        """What was done to the coordinates, if this placement puts them right."""
+        """What was done to the coordinates, if this placement corrects them."""
         return _NAMES[self.key]
 
     @property
-    def mend(self) -> str:
-        """How to put the axes right."""
-        return _MENDS.get(self.key, "")
+    def fix(self) -> str:
+        """How to correct the axes."""
+        return _FIXES.get(self.key, "")
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -77,8 +77,7 @@ class Placement:
     def __call__(self, xy_px: Points, size_px: tuple[int, int], below: tuple[bool, bool] = (False, False)) -> Points:
         """Place (n, 2) points in an image of `size_px` (width, height).
 
-        `below` says of x and y whether their sign was turned, not their direction within the image: then a mirror is a
-        change of sign.
+        `below` says of x and y whether they were given with the opposite sign: then a mirror is a change of sign.
         """
         xy = np.asarray(xy_px, np.float64) * self.scale
         if self.swap:
@@ -113,12 +112,12 @@ class Fit:
 
     @property
     def agreement(self) -> float:
-        """1 where all spots lie on tissue and the ground beside them on none; 0 where tissue knows nothing of spots."""
+        """1 where all spots lie on tissue and the ground beside them on none; 0 where spots ignore the tissue."""
         return self.on_tissue - self.beside_on_tissue
 
 
 class Scene:
-    """A picture's tissue and the spots on it, ready to try placements; at most 4,000 spots are weighed."""
+    """A picture's tissue and the spots on it, ready to try placements; at most 4,000 spots are used."""
 
     def __init__(self, reading: Reading, mask: TissueMask) -> None:
         section = reading.section
@@ -126,17 +125,17 @@ class Scene:
         self.mask = mask
         self.size_px = (image.width, image.height)
         self.xy_px = section.xy_px
-        self.told_px = reading.off_tissue_xy_px
+        self.off_tissue_px = reading.off_tissue_xy_px
         lattice = section.lattice
         self.pitch_px = None if lattice is None else lattice.pitch_um / section.mpp
         self.spots_px = _sample(self.xy_px)
-        # a picture's lower left corner as origin turns the sign of one axis and leaves every spot outside
+        # with the lower left corner as origin one axis changes sign and every spot lies outside
         middle = np.median(self.xy_px, axis=0)
         self.below = (bool(middle[0] < 0), bool(middle[1] < 0))
 
     @cached_property
     def tree(self) -> cKDTree:
-        """Spots by place."""
+        """Search tree of the spots."""
         return cKDTree(self.xy_px)
 
     @cached_property
@@ -149,26 +148,26 @@ class Scene:
 
     @cached_property
     def overlap(self) -> float:
-        """Share of the spots that the vendor calls off tissue which stand where a spot on tissue stands."""
-        if not len(self.told_px) or len(self.xy_px) < 2:
+        """Share of the spots that the vendor calls off tissue at the place of a spot on tissue."""
+        if not len(self.off_tissue_px) or len(self.xy_px) < 2:
             return 0.0
-        distance, _ = self.tree.query(_sample(self.told_px))
+        distance, _ = self.tree.query(_sample(self.off_tissue_px))
         return float(np.mean(distance < 0.5 * min(self.pitch_px or np.inf, self.spacing_px)))
 
     @cached_property
-    def told(self) -> bool:
-        """Whether the vendor tells spots off tissue, and they stand on the same lattice as those on tissue."""
-        return len(self.told_px) >= 20 and self.overlap < 0.02
+    def has_off_tissue(self) -> bool:
+        """Whether the vendor lists spots off tissue, and they stand on the same lattice as those on tissue."""
+        return len(self.off_tissue_px) >= 20 and self.overlap < 0.02
 
     @cached_property
     def beside_px(self) -> Points:
         """Ground that should hold no tissue, (m, 2)."""
-        if self.told:
-            return _sample(self.told_px)
+        if self.has_off_tissue:
+            return _sample(self.off_tissue_px)
         low, high = self.xy_px.min(0), self.xy_px.max(0)
         low, high = low - 1.5 * self.spacing_px, high + 1.5 * self.spacing_px
         sides = high - low
-        # about as many points as spots are weighed, also where all spots stand on a line or at one place
+        # about as many points as spots are used, also where all spots stand on a line or at one place
         step = max(self.spacing_px, float(np.sqrt(np.prod(sides) / _SAMPLE)), float(sides.max() / _SAMPLE))
         axes = [np.arange(a, b, step) for a, b in zip(low, high, strict=True)]
         grid = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)  # (m, 2)
@@ -177,15 +176,15 @@ class Scene:
 
     @property
     def margin(self) -> float:
-        """Smallest lead in agreement that is no accident, for this number of spots.
+        """Smallest difference in agreement that is above noise, for this number of spots.
 
-        Neighbouring spots share their fate at the tissue's border, so that a lead is worth less than its binomial
-        error would say: 0.08 is what a mask's errors make, the rest falls with the number of spots.
+        Neighbouring spots at the tissue's border are not independent, so that a difference means less than its
+        binomial error suggests: 0.08 is what a mask's errors make, the rest falls with the number of spots.
         """
         return float(0.08 + 1 / np.sqrt(len(self.xy_px)))
 
     def fit(self, placement: Placement) -> Fit:
-        """Weigh one placement."""
+        """Try one placement."""
         xy = placement(self.spots_px, self.size_px, self.below)
         beside = placement(self.beside_px, self.size_px, self.below)
         return Fit(
@@ -196,7 +195,7 @@ class Scene:
         )
 
     def fits(self, placements: Iterable[Placement]) -> list[Fit]:
-        """Weigh several placements."""
+        """Try several placements."""
         return [self.fit(placement) for placement in placements]
 
     def inside(self, xy_px: Points) -> float:
@@ -240,7 +239,7 @@ def scalings(reading: Reading, measured_mpp: float | None) -> list[Placement]:
 
 
 def _sample(xy_px: Points) -> Points:
-    """Evenly chosen points, the same for any order of the rows."""
+    """Evenly chosen points, independent of the order of the rows."""
     if len(xy_px) <= _SAMPLE:
         return xy_px
     order = np.lexsort((xy_px[:, 1], xy_px[:, 0]))

@@ -1,4 +1,4 @@
-"""What the spots' own lattice says, without any tissue: its pitch in pixels, its proportions, which way round it is."""
+"""The spots' own lattice, without any tissue: its pitch in pixels, its proportions, its orientation."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class LatticeFit:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the array is seen in a mirror: no turning of the slide puts its columns along x and rows along y."""
+        """Whether the array is mirrored: no rotation of the slide puts its columns along x and its rows along y."""
         return bool(np.linalg.det(self.px_per_um) < 0)
 
     @property

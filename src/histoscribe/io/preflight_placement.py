@@ -1,7 +1,7 @@
 """Whether the spots lie where the tissue is, and if not, which swap, mirror, turn or scale would bring them there.
 
 A placement is refused only against another one that fits clearly better; where several fit alike, the spots' lattice
-may decide, and else the finding says that it cannot tell.
+may decide, and otherwise the finding says that it is undecided.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from histoscribe.slide.tissue import TissueMask
 
 _INSIDE = 0.95  # share of the spots that a placement must have inside the image
 _ON_TISSUE = 0.85  # share of the spots that a placement must have on tissue to be called the right one
-# agreement that it must reach where only the ground beside the spots speaks for it: the user may have chosen spots, so
-# that this ground is tissue; less where the vendor tells spots off tissue
-_BY_GAPS, _BY_TOLD = 0.8, 0.6
+# agreement that it must reach where only the ground beside the spots supports it: the user may have chosen spots, so
+# that this ground is tissue; less where the vendor lists spots off tissue
+_BY_GAPS, _BY_OFF_TISSUE = 0.8, 0.6
 _CORNER = 1 / 3  # spots that span less of the image may be too small
 _SHIFT_PITCHES = 3.0  # a section may be misplaced by so much without being mirrored
 
@@ -27,7 +27,7 @@ _SHIFT_PITCHES = 3.0  # a section may be misplaced by so much without being mirr
 class Verdict:
     """All placements that were tried, and the one that fits clearly better than the given one, if any.
 
-    `shift` is the small shift that would suit the spots as given; `handed` the array's fit where its hand is known.
+    `shift` is the small shift that suits the spots as given; `handed` the array's fit where its handedness is known.
     """
 
     scene: Scene
@@ -48,7 +48,7 @@ def judge(
     reading, mask
         The section and its tissue.
     lattice
-        How pixels follow the array's rows and columns; None where the array is not told.
+        How pixels follow the array's rows and columns; None where the array is unknown.
     measured_mpp
         Microns per pixel by the pitch of the spots as they stand; None without a lattice.
     """
@@ -72,12 +72,12 @@ def judge(
         scene.xy_px,
         diameter_px=section.lattice.spot_diameter_um / section.mpp if section.lattice else 0.0,
         max_shift_px=_SHIFT_PITCHES * scene.spacing_px,
-        off_tissue_xy_px=scene.told_px if scene.told else None,
+        off_tissue_xy_px=scene.off_tissue_px if scene.has_off_tissue else None,
     )
     tried = [*others, *scene.fits(scaled)]
     handed = lattice if _is_vendor_hex(section) else None
     leading = [fit for fit in tried if _clearly_better(fit, given, scene, handed)]
-    # of equals the first: the vendor's scales before powers of ten
+    # of equals the first is taken: the vendor's scales before powers of ten
     better = max(leading, key=_plausibility, default=None)
     return Verdict(scene, given, others, better, shift, handed)
 
@@ -93,7 +93,7 @@ def _clearly_better(fit: Fit, given: Fit, scene: Scene, handed: LatticeFit | Non
     if gain >= scene.margin or (handed is not None and handed.upright.key == fit.placement.key):
         return True
     as_made = handed is not None and handed.upright == AS_GIVEN
-    return fit.agreement >= (_BY_TOLD if scene.told and not as_made else _BY_GAPS)
+    return fit.agreement >= (_BY_OFF_TISSUE if scene.has_off_tissue and not as_made else _BY_GAPS)
 
 
 def _plausibility(fit: Fit) -> float:
@@ -114,10 +114,10 @@ def inside_finding(verdict: Verdict) -> Finding:
     message = f"{outside:,} of {n:,} spots ({percent(1 - inside)}) lie outside the {width:,} x {height:,} px image."
     level: Level = "refused" if given.inside < _INSIDE or inside < _INSIDE else "warning"
     if level == "warning":
-        mend = "leave these spots out, or use the whole image"
-        return Finding("spots inside the image", level, message, evidence, mend)
-    mend = "check that the image and the spot table belong together and are in the same resolution"
-    return Finding("spots inside the image", level, message, evidence, mend)
+        fix = "leave these spots out, or use the whole image"
+        return Finding("spots inside the image", level, message, evidence, fix)
+    fix = "check that the image and the spot table belong together and are in the same resolution"
+    return Finding("spots inside the image", level, message, evidence, fix)
 
 
 def tissue_finding(verdict: Verdict) -> Finding:
@@ -131,21 +131,22 @@ def tissue_finding(verdict: Verdict) -> Finding:
         "tissue_share_of_image": scene.mask.share,
     }
     message = f"{percent(given.on_tissue)} of the spots lie on tissue."
-    if scene.told:
+    if scene.has_off_tissue:
         message = message[:-1] + f", and {percent(given.beside_on_tissue)} of those that the vendor calls off tissue."
-    aimless = scene.told and max(fit.agreement for fit in [given, *verdict.others]) < 0.2 and best.on_tissue < 0.85
-    if given.on_tissue < 0.5 or aimless:
-        mend = ""  # where another placement fits, its finding says how to get there
+    highest = max(fit.agreement for fit in [given, *verdict.others])
+    unrelated = scene.has_off_tissue and highest < 0.2 and best.on_tissue < 0.85
+    if given.on_tissue < 0.5 or unrelated:
+        fix = ""  # where another placement fits, its finding says how to get there
         if verdict.better is None:
-            mend = "give the image of this very section, in the orientation in which the spots were placed"
+            fix = "give the image of this very section, in the orientation in which the spots were placed"
             message = (
                 f"Only {message[0].lower()}{message[1:-1]}, and no swap, mirror or turn of the coordinates brings more "
                 f"than {percent(best.on_tissue)} there. The image is probably of another section."
             )
-        return Finding("spots on tissue", "refused", message, evidence, mend)
+        return Finding("spots on tissue", "refused", message, evidence, fix)
     if given.on_tissue < 0.8:
-        mend = "look at the figure of spots on the image: where they are shifted, align them; is it the right image?"
-        return Finding("spots on tissue", "warning", message, evidence, mend)
+        fix = "look at the figure of spots on the image: where they are shifted, align them; is it the right image?"
+        return Finding("spots on tissue", "warning", message, evidence, fix)
     return Finding("spots on tissue", "ok", message, evidence)
 
 
@@ -167,7 +168,7 @@ def orientation_finding(verdict: Verdict, section: Section) -> Finding:
     if handed is not None and not _rival_fits(verdict):
         return Finding("orientation", "ok", message, _evidence(verdict))
     if handed is not None:
-        message = "Rows and columns run as on the vendor's slide, and the tissue does not speak against it."
+        message = "Rows and columns run as on the vendor's slide, and the tissue does not contradict this."
     return Finding("orientation", "ok", message, _evidence(verdict))
 
 
@@ -187,17 +188,17 @@ def shift_finding(verdict: Verdict) -> Finding:
     if pitches <= 1 or shift.score_after - shift.score_before < 0.02:
         return Finding("shift", "ok", shift.message, evidence)
     message = f"{shift.message[:-1]}, {pitches:.1f} times the distance between spots."
-    mend = "look at the figure of spots on the image; run again with alignment to move the spots"
-    return Finding("shift", "warning", message, evidence, mend)
+    fix = "look at the figure of spots on the image; run again with alignment to move the spots"
+    return Finding("shift", "warning", message, evidence, fix)
 
 
 def _is_vendor_hex(section: Section) -> bool:
-    # Visium slides are seen from above; HD slides and others are imaged in either hand
+    # Visium slides are imaged from above; HD slides and others may be mirrored
     return section.platform == "visium" and section.lattice is not None and section.lattice.kind == "hex"
 
 
 def _explained_by_shift(verdict: Verdict, better: Fit) -> bool:
-    """Whether a small shift of the given placement fits as well: then nothing speaks for a mirror."""
+    """Whether a small shift of the given placement fits as well: then nothing supports a mirror."""
     gain = verdict.shift.score_after - verdict.shift.score_before
     if verdict.given.inside < _INSIDE or gain < 0.02:
         return False
@@ -232,17 +233,17 @@ def _refusal(verdict: Verdict, better: Fit) -> Finding:
     )
     if verdict.handed is not None and verdict.handed.upright == better.placement:
         message += " The array's rows and columns say the same."
-    return Finding("orientation", "refused", message, _evidence(verdict), better.placement.mend)
+    return Finding("orientation", "refused", message, _evidence(verdict), better.placement.fix)
 
 
 def _lattice_refusal(verdict: Verdict, fit: Fit) -> Finding:
     subject, after = _subject(fit.placement)
     message = (
-        f"{subject}: the array is seen in a mirror, which no turning of a Visium slide can do. The tissue does not "
-        f"speak against it: {percent(verdict.given.on_tissue)} of the spots lie on tissue as given, "
+        f"{subject}: the array is mirrored, which no rotation of a Visium slide can do. The tissue does not "
+        f"contradict this: {percent(verdict.given.on_tissue)} of the spots lie on tissue as given, "
         f"{percent(fit.on_tissue)} after {after}."
     )
-    return Finding("orientation", "refused", message, _evidence(verdict), fit.placement.mend)
+    return Finding("orientation", "refused", message, _evidence(verdict), fit.placement.fix)
 
 
 def _scale_refusal(verdict: Verdict, better: Fit) -> Finding:
@@ -254,22 +255,22 @@ def _scale_refusal(verdict: Verdict, better: Fit) -> Finding:
         f"{percent(given.on_tissue)} on tissue as given, {percent(better.inside)} and {percent(better.on_tissue)} "
         f"after multiplying them by {scale:.4g}. Probably {reason}."
     )
-    mend = f"give the image of these coordinates, state its scale, or multiply the coordinates by {scale:.6g}"
+    fix = f"give the image of these coordinates, state its scale, or multiply the coordinates by {scale:.6g}"
     if better.placement.key != AS_GIVEN.key:
         message += f" {_subject(better.placement)[0]} as well."
-        mend += f"; then {better.placement.mend}"
-    return Finding("orientation", "refused", message, _evidence(verdict), mend)
+        fix += f"; then {better.placement.fix}"
+    return Finding("orientation", "refused", message, _evidence(verdict), fix)
 
 
 def _undecided(verdict: Verdict, rivals: list[Fit]) -> Finding:
     names = ", ".join(fit.placement.name for fit in rivals)
     message = (
-        f"The tissue cannot tell which way round the spots lie: {percent(verdict.given.on_tissue)} of them lie on "
+        f"The tissue does not determine how the spots are oriented: {percent(verdict.given.on_tissue)} of them lie on "
         f"tissue as given, and up to {percent(max(fit.on_tissue for fit in rivals))} if the coordinates are taken as "
         f"{names}."
     )
-    mend = "compare a landmark of the tissue with a marker gene's map, or the spots with the fiducial frame"
-    return Finding("orientation", "warning", message, _evidence(verdict), mend)
+    fix = "compare a landmark of the tissue with a marker gene's map, or the spots with the fiducial frame"
+    return Finding("orientation", "warning", message, _evidence(verdict), fix)
 
 
 def _subject(placement: Placement) -> tuple[str, str]:
@@ -282,7 +283,7 @@ def _subject(placement: Placement) -> tuple[str, str]:
 
 
 def _ground(verdict: Verdict) -> str:
-    return "of the spots off tissue" if verdict.scene.told else "of the ground between and around the spots"
+    return "of the spots off tissue" if verdict.scene.has_off_tissue else "of the ground between and around the spots"
 
 
 def _evidence(verdict: Verdict) -> dict[str, float]:

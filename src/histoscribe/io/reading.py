@@ -1,6 +1,8 @@
-"""What a reader is asked for and what it gives: the section, and the evidence that preflight weighs."""
+"""What a reader is given and what it returns: the section, and the evidence that preflight compares."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +33,15 @@ class Request:
         text: "0.2876", or as two widths "2000/6954"; None to find out.
     bin_um
         Side of the Visium HD bins to read: 2, 8 or 16.
+    align
+        Whether the spots are moved by the one shift that fits them to the tissue best, once they are read.
+    allow_damaged
+        Whether to read a picture that is known to be damaged, with a note, instead of refusing it.
+    anonymous
+        Whether to keep names of files and folders out of what is read: the section is then named by `alias`, by
+        `section`, or by a hash of its input.
+    alias
+        Name to give in place of `section`, where that only says which section of the file is meant.
     """
 
     path: Path | None = None
@@ -43,18 +54,26 @@ class Request:
     mpp: float | None = None
     scale: str | None = None
     bin_um: int | None = None
+    align: bool = False
+    allow_damaged: bool = False
+    anonymous: bool = False
+    alias: str | None = None
+
+    def paths(self) -> list[Path]:
+        """Every path that is given."""
+        return [path for path in (self.path, self.image, self.counts, self.spots) if path is not None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """A section as it was read, with what its files say of themselves.
+    """A section as it was read, with the evidence found in its files.
 
     Parameters
     ----------
     section
         The section; its coordinates are in pixels of the image that was opened.
     format, why
-        Which reader read it and what made that reader the right one.
+        Which reader read it and why that reader was chosen.
     files
         Every file that was read; their hashes identify the input.
     mpp_by_source
@@ -64,9 +83,11 @@ class Reading:
     image_scale
         Factor from the vendor's full-resolution pixels to those of the opened image (1 for the full resolution).
     off_tissue_xy_px
-        Centres of spots that the vendor calls off tissue, (m, 2), same frame as the section's; empty where not told.
+        Centres of spots that the vendor calls off tissue, (m, 2), same frame as the section's; empty where unknown.
     notes
         What the reader did that a user should know ("2 spots without counts were left out").
+    name_of
+        Gives the name of a file in records: its own, or its alias where the reading is anonymous.
     """
 
     section: Section
@@ -78,13 +99,14 @@ class Reading:
     image_scale: float = 1.0
     off_tissue_xy_px: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     notes: tuple[str, ...] = ()
+    name_of: Callable[[Path], str] = attrgetter("name")
 
 
 class Format(Protocol):
     """A file format: says whether a path is of it and why, and reads it.
 
-    A format whose paths may hold several sections also has `sections(path) -> list[str]`: the names to be given as
-    `Request.section`.
+    A format that may hold several sections in one path also has `sections(path) -> list[str]`: the names to be given
+    as `Request.section`.
     """
 
     name: str
@@ -93,4 +115,4 @@ class Format(Protocol):
         """Return the reason why `path` is of this format, or None."""
 
     def read(self, request: Request) -> Reading:
-        """Read the section; raises InputError naming the file, what was expected, what was found and the mend."""
+        """Read the section; raises InputError naming the file, what was expected, what was found and the fix."""

@@ -4,16 +4,21 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from histoscribe.errors import ConfigError, InputError, nearest
+from histoscribe.errors import ConfigError, InputError, listing, nearest
 from histoscribe.io.formats import FORMATS
 from histoscribe.io.frames import stated_frame
 from histoscribe.io.reading import Request
 from histoscribe.io.tables import delimiter, parse_rows, read_text
+from histoscribe.store.received import expanded
 
-COLUMNS = ("section", "patient", "format", "path", "image", "counts", "spots", "mpp", "scale", "bin_um", "abundance")
+COLUMNS = (
+    "section", "patient", "format", "path", "image", "counts", "spots", "mpp", "scale", "bin_um", "abundance",
+    "allow_damaged",
+)  # fmt: skip
 _FILES = ("path", "image", "counts", "spots")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _BINS_UM = (2, 8, 16)
+_YES_NO = {"": False, "no": False, "yes": True}
 
 
 def read_samplesheet(path: str | Path) -> list[Request]:
@@ -21,17 +26,18 @@ def read_samplesheet(path: str | Path) -> list[Request]:
 
     Columns: section, and path or spots; optional patient, format, image, counts, spots, mpp (microns per pixel of the
     image), scale (fullres, hires, lowres, or the factor from the spots' pixels to the image's, "0.2876" or
-    "2000/6954"), bin_um, and abundance, which `read_abundance_tables` gives. Paths are relative to the sheet. Empty
-    cells mean "find out".
+    "2000/6954"), bin_um, abundance, which `read_abundance_tables` gives, and allow_damaged (yes or no: whether a
+    picture that is known to be damaged is read with a note). Paths are relative to the sheet. Empty cells mean "find
+    out", and "no" for allow_damaged.
 
     Raises
     ------
     InputError
-        Naming everything that is wrong with the sheet at once, with its lines.
+        All that is wrong with the sheet at once, with its lines.
     """
     path = Path(path)
     text = read_text(path)
-    rows, lines = parse_rows(path, text, delimiter(text.lstrip("\r\n").partition("\n")[0]))
+    rows, lines = parse_rows(path, text, delimiter(text.lstrip("\n").partition("\n")[0]))
     header = [name.strip().lower() for name in rows[0]]
     problems = _header_problems(header)
     if problems:
@@ -52,6 +58,7 @@ def read_samplesheet(path: str | Path) -> list[Request]:
         # folders of results that differ by case alone are one folder on many disks
         if name and len(at) > 1:
             problems.append(f"lines {', '.join(map(str, at))}: the section name {name!r} stands more than once")
+    problems += _patients_spelt_differently(requests)
     if not requests and not problems:
         problems.append("there is no row below the header")
     if problems:
@@ -70,16 +77,31 @@ def read_abundance_tables(path: str | Path) -> dict[str, Path]:
     path = Path(path)
     read_samplesheet(path)
     text = read_text(path)
-    rows, _ = parse_rows(path, text, delimiter(text.lstrip("\r\n").partition("\n")[0]))
+    rows, _ = parse_rows(path, text, delimiter(text.lstrip("\n").partition("\n")[0]))
     header = [name.strip().lower() for name in rows[0]]
     cells = [{name: cell.strip() for name, cell in zip(header, row, strict=False)} for row in rows[1:]]
-    return {row["section"]: path.parent / Path(row["abundance"]).expanduser() for row in cells if row.get("abundance")}
+    return {row["section"]: path.parent / expanded(row["abundance"]) for row in cells if row.get("abundance")}
 
 
 def _refusal(path: Path, problems: list[str]) -> InputError:
     if len(problems) == 1:
         return InputError(problems[0], where=path)
     return InputError(f"{len(problems)} problems:\n    " + "\n    ".join(problems), where=path)
+
+
+def _patients_spelt_differently(requests: list[Request]) -> list[str]:
+    """Name patients that differ only in spelling: taken for two, one patient would stand in training and test."""
+    spellings: defaultdict[str, set[str]] = defaultdict(set)
+    for request in requests:
+        if request.patient is not None:
+            plain = re.sub(r"[\s_-]+", "-", request.patient.casefold())
+            spellings[re.sub(r"0*(\d+)", r"\1", plain)].add(request.patient)
+    return [
+        f"the patients {listing(sorted(names))} differ only in spelling: write one patient in one way, or tell two "
+        "patients apart by more than capitals, leading zeros, blanks and dashes"
+        for names in spellings.values()
+        if len(names) > 1
+    ]
 
 
 def _header_problems(header: list[str]) -> list[str]:
@@ -103,7 +125,7 @@ def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[
             if section
             else "the section has no name"
         )
-    files = {name: folder / Path(cells[name]).expanduser() for name in _FILES if cells.get(name)}
+    files = {name: folder / expanded(cells[name]) for name in _FILES if cells.get(name)}
     if not {"path", "spots"} & set(files):
         wrong.append("give a path, or spots with image and counts")
     kind = cells.get("format") or None
@@ -113,7 +135,10 @@ def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[
     bin_um, bin_fault = _number(cells.get("bin_um", ""), "bin_um")
     if bin_um is not None and bin_um not in _BINS_UM:
         bin_fault = f"bin_um {cells['bin_um']!r} is none of 2, 8, 16"
-    wrong += [problem for problem in (fault, bin_fault, _scale_fault(cells.get("scale", ""))) if problem]
+    damaged = cells.get("allow_damaged", "").lower()
+    damaged_fault = None if damaged in _YES_NO else f"allow_damaged {damaged!r} is neither yes nor no"
+    faults = (fault, bin_fault, _scale_fault(cells.get("scale", "")), damaged_fault)
+    wrong += [problem for problem in faults if problem]
     if wrong:
         return None, wrong
     request = Request(
@@ -127,6 +152,7 @@ def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[
         mpp=mpp,
         scale=cells.get("scale") or None,
         bin_um=None if bin_um is None else int(bin_um),
+        allow_damaged=_YES_NO[damaged],
     )
     return request, []
 

@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.errors import InputError, listing
-from histoscribe.io.matrix import Counts, read_10x_h5, read_10x_mtx, read_counts
+from histoscribe.io.counts import Counts
+from histoscribe.io.matrix import read_10x_h5, read_10x_mtx, read_counts
 from histoscribe.io.reading import Request
 from histoscribe.io.tables import (
     contents,
+    entries,
+    first_line,
     integers,
     missing,
     numbers,
     read_json,
     read_parquet,
     read_table,
-    read_text,
     require_columns,
     require_unique,
 )
+from histoscribe.store.files import real_path
+from histoscribe.store.received import is_there
 
 COLUMNS = ("barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres")
 POSITIONS = re.compile(r"(?P<prefix>.*?)tissue_positions(_list)?\.(csv|tsv|txt|parquet)(\.gz)?")
@@ -36,6 +40,7 @@ MATRICES = tuple(
     for kind in ("filtered", "raw")
     for suffix in (r"\.h5", "")
 )
+_MOST_FACTOR = 1e9  # no scale and no diameter in pixels is larger, nor smaller than one over it
 _LOOSE_MATRIX = re.compile(r"(?P<prefix>.*?)matrix\.mtx(\.gz)?")
 
 
@@ -66,7 +71,7 @@ def locate(path: Path) -> Folder | None:
     base = path.parent if path.name == "spatial" and find(path, POSITIONS) else path
     for candidate in (base, base / "outs"):
         # the full-resolution image is often put into the run folder, beside `outs`
-        above = (candidate.resolve().parent,) if candidate.resolve().name == "outs" else ()
+        above = (real_path(candidate).parent,) if real_path(candidate).name == "outs" else ()
         for spatial in (candidate / "spatial", candidate):
             if find(spatial, POSITIONS) or find(spatial, FACTORS):
                 return Folder(candidate, spatial, above)
@@ -76,27 +81,27 @@ def locate(path: Path) -> Folder | None:
 
 
 def find(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """Entries of a folder whose whole name matches, sorted; an absent folder has none."""
+    """Entries of a folder with a fully matching name, sorted; an absent folder has none."""
     if not folder.is_dir():
         return []
-    return sorted(entry for entry in folder.iterdir() if pattern.fullmatch(entry.name))
+    return [entry for entry in entries(folder) if pattern.fullmatch(entry.name)]
 
 
 def one(paths: list[Path], what: str) -> Path | None:
-    """Return the only path, None of none; raises InputError where files of several samples lie together."""
+    """Return the only path, or None; raises InputError where files of several samples lie together."""
     if len(paths) > 1:
         raise InputError(
             f"the folder holds several {what}",
             where=paths[0].parent,
             expected="the files of one section",
             found=listing(path.name for path in paths),
-            mend="put each section into a folder of its own, or name the files in a sample sheet",
+            fix="put each section into a folder of its own, or name the files in a sample sheet",
         )
     return paths[0] if paths else None
 
 
 def positions_file(folder: Folder) -> Path:
-    """Return the table of positions; of one sample's csv and Parquet the csv is read."""
+    """Return the table of positions; the csv where a sample has both csv and Parquet."""
     paths = find(folder.spatial, POSITIONS)
     prefixes = {match["prefix"] for path in paths if (match := POSITIONS.fullmatch(path.name))}
     if len(prefixes) > 1:
@@ -107,7 +112,7 @@ def positions_file(folder: Folder) -> Path:
             where=folder.spatial,
             expected="tissue_positions.csv, tissue_positions.parquet or tissue_positions_list.csv",
             found=contents(folder.spatial),
-            mend="copy it from the run's outs/spatial folder",
+            fix="copy it from the run's outs/spatial folder",
         )
     return paths[0]
 
@@ -127,7 +132,7 @@ def read_positions(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         frame = read_parquet(path)
     else:
-        first = read_text(path).lstrip("\r\n").partition("\n")[0].lower()
+        first = first_line(path).lower()
         frame = read_table(path, header=None if "barcode" in first or "in_tissue" in first else COLUMNS)
     frame.columns = frame.columns.str.lower()
     require_columns(frame, COLUMNS, path)
@@ -148,7 +153,7 @@ def _check_positions(table: pd.DataFrame, path: Path) -> None:
             "column 'in_tissue' holds something else than 0 and 1",
             where=path,
             found=listing(strange),
-            mend="the columns may be out of order",
+            fix="the columns may be out of order",
         )
     on_tissue = table["in_tissue"] == 1
     if not on_tissue.any():
@@ -183,15 +188,15 @@ def positive(values: Mapping[str, Any], key: str, path: Path | None) -> float:
     value = values[key]
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = np.nan
-    if isinstance(value, bool) or not (np.isfinite(number) and number > 0):
-        raise InputError(f"{key!r} is not a positive number", where=path, found=repr(value))
+    if isinstance(value, bool | np.bool_) or not 1 / _MOST_FACTOR < number < _MOST_FACTOR:
+        raise InputError(f"{key!r} is not a positive number", where=path, found=repr(value)[:100])
     return number
 
 
 def read_matrix(folder: Folder, request: Request) -> tuple[Counts | None, str]:
-    """Read the counts that were asked for or lie in the folder, and say what they are: "filtered", "raw", "given"."""
+    """Read the counts that were asked for or lie in the folder, and their kind: "filtered", "raw", "given"."""
     if request.counts is not None:
         return read_counts(request.counts), "given"
     for pattern in MATRICES:
@@ -214,7 +219,7 @@ def read_spots(folder: Folder, request: Request) -> Spots:
         Where a file is missing or damaged, or a filtered matrix holds barcodes that have no position.
     """
     path = request.spots or positions_file(folder)
-    if not path.exists():
+    if not is_there(path):
         raise missing(path)
     positions = read_positions(path)
     on_tissue = positions["in_tissue"].to_numpy() == 1
@@ -238,7 +243,7 @@ def read_spots(folder: Folder, request: Request) -> Spots:
 def _join(
     positions: pd.DataFrame, counts: Counts, kind: str, path: Path
 ) -> tuple[NDArray[np.bool_], NDArray[np.intp], list[str]]:
-    """Which positions are kept, the rows of the counts that are theirs, and what a user should know."""
+    """Which positions are kept, their rows of the counts, and notes for the user."""
     where, barcodes = counts.files[0], pd.Index(positions["barcode"])
     on_tissue = positions["in_tissue"].to_numpy() == 1
     unknown = counts.table.obs_names.difference(barcodes, sort=False)
@@ -249,7 +254,7 @@ def _join(
             where=where,
             expected=f"barcodes that stand in {path.name}, such as {barcodes[0]}",
             found=listing(unknown, 3),
-            mend="the matrix and the positions are of different sections or bin sizes; copy both from one run",
+            fix="the matrix and the positions are of different sections or bin sizes; copy both from one run",
         )
     rows = counts.table.obs_names.get_indexer(barcodes)  # (positions,), -1 where a spot has no counts
     keep = on_tissue & (rows >= 0)

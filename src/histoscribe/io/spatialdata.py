@@ -1,7 +1,10 @@
 """SpatialData stores: histoscribe's own, and those that spatialdata-io and other programs write."""
 
+import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +14,34 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from histoscribe.errors import InputError, listing
-from histoscribe.io.anndata import counts_of, guess_lattice
+from histoscribe.io.anndata import add_lattice_indices, guess_lattice, on_tissue_of
 from histoscribe.io.assemble import Parts, add_pitch, assemble
+from histoscribe.io.containers import require_sound
 from histoscribe.io.frames import find_frame, open_picture, stated_frame
+from histoscribe.io.h5ad import counts_of
 from histoscribe.io.lattice import hd_lattice
 from histoscribe.io.reading import Reading, Request
-from histoscribe.io.tables import contents, missing, require_unique
+from histoscribe.io.tables import contents, missing, require_parquet, require_unique
+from histoscribe.io.zarr_store import require_store
 from histoscribe.section import TABLE, Section, raster_source
 from histoscribe.slide.image import SlideImage
+from histoscribe.store.received import is_there, read_received
 
-_METADATA = {"zarr.json", ".zarray", ".zmetadata", ".zgroup", ".zattrs"}
-_PICKLE = re.compile(rb'"(id|name)"\s*:\s*"(numcodecs\.)?pickle"', re.IGNORECASE)
 _BINS = re.compile(r"square_(\d{3})um")
 # spatialdata-io's names, best first; its CytAssist picture is of another instrument
 _SUFFIXES = {"fullres": "_full_image", "hires": "_hires_image", "lowres": "_lowres_image"}
-_FAILURES = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError, NotImplementedError)
+# what SpatialData and zarr raise on damaged descriptions; SpatialData checks many of them by assert
+_FAILURES = (
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    AssertionError,
+)
 
 
 class SpatialDataStore:
@@ -37,7 +53,7 @@ class SpatialDataStore:
         """Return the reason why `path` is a SpatialData store, or None."""
         for name in ("zarr.json", ".zattrs"):
             root = path / name
-            if root.is_file() and b'"spatialdata_attrs"' in root.read_bytes():
+            if root.is_file() and b'"spatialdata_attrs"' in read_received(root, cost=4):
                 return f"its {name} names SpatialData"
         if (path / ".zgroup").is_file() and any((path / name).is_dir() for name in ("tables", "table", "shapes")):
             return "it is a zarr store with SpatialData's groups"
@@ -53,14 +69,13 @@ class SpatialDataStore:
         """
         path = request.path
         if path is None:
-            raise InputError("a SpatialData store is read from its path", expected="path", mend="give path")
-        if not path.exists():
+            raise InputError("a SpatialData store is read from its path", expected="path", fix="give path")
+        if not is_there(path):
             raise missing(path)
         why = self.recognise(path)
         if why is None:
             raise InputError("this is not a SpatialData store", where=path, found=contents(path))
-        _refuse_pickles(path)
-        sdata = _open(path)
+        sdata = open_store(path)
         table = sdata.tables.get(TABLE)
         if table is not None and "histoscribe" in table.uns:
             return _read_own(sdata, request, why)
@@ -70,31 +85,47 @@ class SpatialDataStore:
 FORMAT = SpatialDataStore()
 
 
-def _refuse_pickles(path: Path) -> None:
-    """Refuse stores with pickled objects before any of them is opened: unpickling runs foreign code."""
-    for file in path.rglob("*"):
-        if file.name in _METADATA and file.is_file() and _PICKLE.search(file.read_bytes()):
-            raise InputError(
-                "the store holds pickled objects, which can run foreign code when read",
-                where=file,
-                mend="write the store again with strings and numbers only",
-            )
+def open_store(path: Path) -> Any:
+    """Open a SpatialData store after everything that it declares was checked; pictures are opened lazily.
 
-
-def _open(path: Path) -> Any:
+    Raises
+    ------
+    InputError
+        Where it is damaged, incomplete, larger than the limit, or holds pickled objects.
+    """
+    import zarr
+    from anndata._io.specs.registry import IORegistryError  # not exported, yet raised for unknown elements
     from spatialdata import read_zarr
 
+    require_store(path)
+    for table in sorted(path.glob("shapes/*/*.parquet")):
+        require_parquet(table)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silenced("ome_zarr"):
             warnings.simplefilter("ignore")  # about names and versions that are of no concern here
+            for tables in (path / name for name in ("tables", "table")):
+                if tables.is_dir():
+                    require_sound(zarr.open_group(str(tables), mode="r"), tables)
             return read_zarr(path)
-    except _FAILURES as error:
+    except (*_FAILURES, IORegistryError) as error:
         raise InputError(
             "the SpatialData store is damaged or incomplete",
             where=path,
             found=str(error).splitlines()[0][:200] if str(error) else repr(error),
-            mend="copy it again; all files of the folder belong to it",
+            fix="copy it again; all files of the folder belong to it",
         ) from error
+
+
+@contextmanager
+def _silenced(name: str) -> Iterator[None]:
+    """Keep a library's log off the terminal: its remarks on the store's layout do not help the user."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _files(path: Path) -> list[Path]:
@@ -104,7 +135,7 @@ def _files(path: Path) -> list[Path]:
 def _read_own(sdata: Any, request: Request, why: str) -> Reading:
     path = request.path or Path()
     try:
-        section = Section.from_spatialdata(sdata)
+        section = Section.from_spatialdata(sdata, path=path)
     except _FAILURES as error:
         raise InputError("the store's own header is damaged", where=path, found=repr(error)[:200]) from error
     request = replace(request, section=request.section or section.name, patient=request.patient or section.patient)
@@ -114,7 +145,7 @@ def _read_own(sdata: Any, request: Request, why: str) -> Reading:
         platform=section.platform,
         spots=section.spots,
         lattice=section.lattice,
-        image=section.image,
+        image=None if section.image is None else replace(section.image, path=None),  # all its files are named below
         mpp_by_source={"stored by histoscribe": section.mpp},
         files=_files(path),
     )
@@ -127,17 +158,13 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
     table, xy_px = _centres(sdata, table, region, path)
     require_unique(table.obs_names.astype(str), path)
     spots, note = counts_of(table, path)
-    on_tissue = np.ones(table.n_obs, bool)
-    if "in_tissue" in table.obs:
-        on_tissue = table.obs["in_tissue"].astype(str).isin(["1", "1.0", "True"]).to_numpy()
-    for column in ("array_row", "array_col"):
-        if column in table.obs:
-            spots.obs[column] = table.obs[column].to_numpy(np.int64)
+    on_tissue = on_tissue_of(table, path)
+    add_lattice_indices(spots, table.obs)
     image, xy_px, image_note = _picture(sdata, region, request, path, xy_px)
     spots.obsm["spatial"] = xy_px
     spots = spots[on_tissue].copy()
     bins = _BINS.search(region) or _BINS.search(name)
-    lattice, platform = (hd_lattice(float(bins[1])), "visium_hd") if bins else guess_lattice(spots, {})
+    lattice, platform = (hd_lattice(float(bins[1])), "visium_hd") if bins else guess_lattice(spots, {}, path)
     parts = Parts(
         format="spatialdata",
         why=why,
@@ -154,12 +181,12 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
 
 
 def _choose_table(sdata: Any, request: Request, path: Path) -> tuple[str, AnnData, str]:
-    """Return the table of spots and the shapes it is about."""
-    about = {}
+    """Return the table of spots and the shapes that it annotates."""
+    regions_of = {}
     for name, table in sdata.tables.items():
         regions = table.uns.get("spatialdata_attrs", {}).get("region")
-        about[name] = [regions] if isinstance(regions, str) else list(regions if regions is not None else [])
-    pairs = [(name, region) for name, regions in about.items() for region in regions if region in sdata.shapes]
+        regions_of[name] = [regions] if isinstance(regions, str) else list(regions if regions is not None else [])
+    pairs = [(name, region) for name, regions in regions_of.items() for region in regions if region in sdata.shapes]
     if request.section is not None and len(pairs) > 1:
         pairs = [pair for pair in pairs if request.section in pair] or pairs
     if len(pairs) > 1 and all(_BINS.search(region) for _, region in pairs):
@@ -169,13 +196,13 @@ def _choose_table(sdata: Any, request: Request, path: Path) -> tuple[str, AnnDat
             "the store does not say which table is the section's" if pairs else "the store has no table of spots",
             where=path,
             expected="a table that annotates one set of shapes",
-            found=f"tables: {listing(f'{name} of {listing(regions)}' for name, regions in about.items())}; "
+            found=f"tables: {listing(f'{one} of {listing(regions)}' for one, regions in regions_of.items())}; "
             f"shapes: {listing(sdata.shapes)}",
-            mend="name the table or its shapes in `section`" if pairs else "write the store again with its table",
+            fix="name the table or its shapes in `section`" if pairs else "write the store again with its table",
         )
     name, region = pairs[0]
     table = sdata.tables[name]
-    if len(about[name]) > 1:
+    if len(regions_of[name]) > 1:
         key = table.uns["spatialdata_attrs"]["region_key"]
         table = table[(table.obs[key] == region).to_numpy()].copy()
     return name, table, region
@@ -206,7 +233,7 @@ def _picture(
 ) -> tuple[SlideImage | None, NDArray[np.float64], str]:
     """Return the picture of a region and the spots in its pixels, (n, 2)."""
     if request.image is not None:
-        image = open_picture(request.image)
+        image = open_picture(request.image, request)
         frame = stated_frame(request.scale, {}, request.image) if request.scale else find_frame(image, {}, xy_px)
         return image, xy_px * frame.factor, f"image: {request.image.name}, {frame.name} frame ({frame.why})"
     name = _choose_image(sdata, region, request, path)
@@ -233,13 +260,13 @@ def _choose_image(sdata: Any, region: str, request: Request, path: Path) -> str 
             where=path,
             expected=f"one image for the shapes {region!r}",
             found=f"images: {listing(sdata.images)}",
-            mend="give scale (fullres, hires or lowres), or a store with one picture",
+            fix="give scale (fullres, hires or lowres), or a store with one picture",
         )
     return names[0] if names else None
 
 
 def _slide_image(element: Any, name: str, path: Path) -> SlideImage:
-    source = raster_source(element)
+    source = raster_source(element, where=path)
     channels, kind = source.levels[0].shape[0], source.levels[0].dtype
     if channels != 3 or kind != np.uint8:
         raise InputError(
@@ -247,7 +274,7 @@ def _slide_image(element: Any, name: str, path: Path) -> SlideImage:
             where=path,
             expected="uint8 with channels r, g, b",
             found=f"{channels} channels of {kind}",
-            mend="give the H&E picture as image",
+            fix="give the H&E picture as image",
         )
     return SlideImage(source)
 
@@ -265,7 +292,7 @@ def _into(sdata: Any, region: str, image: str, path: Path, xy_px: NDArray[np.flo
             where=path,
             expected="a coordinate system that both share",
             found=f"shapes: {listing(ways[0])}; image: {listing(ways[1])}",
-            mend="set a transformation of both to one coordinate system",
+            fix="set a transformation of both to one coordinate system",
         )
     places = []
     for system in shared:
@@ -276,7 +303,7 @@ def _into(sdata: Any, region: str, image: str, path: Path, xy_px: NDArray[np.flo
         raise InputError(
             f"the coordinate systems {listing(shared)} place the spots differently, by up to {spread:.0f} pixels",
             where=path,
-            mend=f"remove the wrong transformation of {region!r} or {image!r}",
+            fix=f"remove the wrong transformation of {region!r} or {image!r}",
         )
     return places[0]
 

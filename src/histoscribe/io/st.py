@@ -12,22 +12,25 @@ from scipy import sparse
 
 from histoscribe.errors import ConfigError, InputError, listing, nearest
 from histoscribe.io.assemble import Parts, add_pitch, assemble
+from histoscribe.io.counts import Counts
 from histoscribe.io.frames import Frame, find_frame, open_picture, stated_frame
 from histoscribe.io.lattice import ST_1K, ST_2K, is_staggered, unstagger
-from histoscribe.io.matrix import Counts, read_counts
+from histoscribe.io.matrix import read_counts
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.tables import (
     contents,
     delimiter,
+    entries,
+    first_line,
     integers,
     missing,
     numbers,
     read_table,
-    read_text,
     require_columns,
     require_unique,
 )
 from histoscribe.slide.image import SlideImage
+from histoscribe.store.received import is_there
 
 COLUMNS = ("x", "y", "pixel_x", "pixel_y")
 _TABLE = r"\.(tsv|csv|txt)(\.gz)?"
@@ -84,7 +87,7 @@ class LegacyST:
         """
         why = "loose files; the table of spots has lattice and pixel coordinates"
         if request.path is not None:
-            if not request.path.exists():
+            if not is_there(request.path):
                 raise missing(request.path)
             why = self.recognise(request.path) or ""
             if not why:
@@ -97,7 +100,7 @@ class LegacyST:
             request = self._choose(request, request.path)
             why = f"{request.spots.name if request.spots else ''} has the columns {', '.join(COLUMNS)}"
         if request.spots is None:
-            raise InputError("a legacy ST section needs its table of spots", expected="spots", mend="give spots")
+            raise InputError("a legacy ST section needs its table of spots", expected="spots", fix="give spots")
         return _read(request, request.spots, why)
 
     def _choose(self, request: Request, path: Path) -> Request:
@@ -110,7 +113,7 @@ class LegacyST:
                 "the folder holds several sections" if request.section is None else f"no section {request.section!r}",
                 where=path,
                 found=listing(sorted(tables), 40),
-                mend=f"name one in `section`; {nearest(request.section or '', tables)}",
+                fix=f"name one in `section`; {nearest(request.section or '', tables)}",
             )
         files = _files(path, key, tables[key])
         return replace(
@@ -126,9 +129,9 @@ FORMAT = LegacyST()
 
 
 def is_spot_table(path: Path) -> bool:
-    """Whether a text table has the columns of legacy ST; a file that cannot be read has not."""
+    """Whether a text table has the columns of legacy ST; False for a file that cannot be read."""
     try:
-        first = read_text(path).lstrip("\r\n").partition("\n")[0]
+        first = first_line(path)
     except InputError:
         return False
     return set(COLUMNS) <= {name.strip().strip('"') for name in first.split(delimiter(first))}
@@ -138,7 +141,7 @@ def _spot_tables(folder: Path) -> dict[str, Path]:
     """Tables of spots by the section they are named after."""
     found: dict[str, Path] = {}
     for place in (folder, folder / "spots"):
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
+        for path in entries(place) if place.is_dir() else ():
             for pattern in _SPOT_TABLES:
                 match = pattern.fullmatch(path.name)
                 if match:
@@ -151,22 +154,22 @@ def _files(folder: Path, key: str, spots: Path) -> Files:
     counts = re.compile((re.escape(key) + r"([-_.](counts|stdata))?" if key else r"(counts|stdata)") + _TABLE)
     image = re.compile(re.escape(key) + r"([-_. ].*)?\.\w+" if key else r"(image|he|tissue)[^/]*\.\w+", re.IGNORECASE)
     places = [place for place in (folder, folder / "counts", folder / "images") if place.is_dir()]
-    entries = [entry for place in places for entry in sorted(place.iterdir()) if entry.is_file() and entry != spots]
-    pictures = [entry for entry in entries if _PICTURE.fullmatch(entry.name) and image.fullmatch(entry.name)]
+    found = [entry for place in places for entry in entries(place) if entry.is_file() and entry != spots]
+    pictures = [entry for entry in found if _PICTURE.fullmatch(entry.name) and image.fullmatch(entry.name)]
     if len(pictures) > 1:
         raise InputError(
             "several pictures are named after this section",
             where=folder,
             found=listing(picture.name for picture in pictures),
-            mend="give the image",
+            fix="give the image",
         )
-    tables = [entry for entry in entries if counts.fullmatch(entry.name)]
+    tables = [entry for entry in found if counts.fullmatch(entry.name)]
     if len(tables) > 1:
         raise InputError(
             "several tables of counts are named after this section",
             where=folder,
             found=listing(table.name for table in tables),
-            mend="give the counts",
+            fix="give the counts",
         )
     return Files(spots, tables[0] if tables else None, pictures[0] if pictures else None)
 
@@ -234,13 +237,13 @@ def _join(
     keep = selected & (rows >= 0)
     matched = int(keep.sum())
     if 2 * matched < min(int(selected.sum()), counts.table.n_obs):
-        turned = any(re.fullmatch(r"\d+x\d+", gene) for gene in counts.table.var_names[:5])
+        transposed = any(re.fullmatch(r"\d+x\d+", gene) for gene in counts.table.var_names[:5])
         raise InputError(
             f"the counts are of other spots: {matched:,} of {int(selected.sum()):,} selected spots have counts",
             where=where,
             expected=f"rows named as in {path.name}, such as {barcodes[0]}",
             found=listing(names, 3),
-            mend="the table has genes in rows; turn it round" if turned else "give the counts of the same section",
+            fix="the table has genes in rows; transpose it" if transposed else "give the counts of the same section",
         )
     notes = list(counts.notes)
     if matched < selected.sum():
@@ -254,10 +257,10 @@ def _join(
 def _picture(request: Request, xy_px: NDArray[np.float64]) -> tuple[SlideImage | None, Frame, list[str]]:
     if request.image is None:
         return None, Frame("fullres", 1.0, "no picture"), []
-    image = open_picture(request.image)
+    image = open_picture(request.image, request)
     if request.scale in {"hires", "lowres"}:
         raise ConfigError(
-            f"legacy ST knows no {request.scale} picture",
+            f"legacy ST has no {request.scale} picture",
             where=request.image,
             expected='scale as a factor such as 0.2876, or two widths such as "2000/6954"',
         )

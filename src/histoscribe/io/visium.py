@@ -11,6 +11,7 @@ from histoscribe.io.pictures import choose_picture
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import FACTORS, POSITIONS, Folder, find, locate, positive, read_factors, read_spots
 from histoscribe.io.tables import contents, missing
+from histoscribe.store.received import is_there
 
 _HD_FOLDER = re.compile(r"square_\d{3}um")
 
@@ -23,7 +24,7 @@ class Visium:
     def recognise(self, path: Path) -> str | None:
         """Return the reason why `path` is a Visium section, or None."""
         folder = locate(path)
-        if folder is None or _HD_FOLDER.fullmatch(folder.base.name) or _tells_bins(folder):
+        if folder is None or _HD_FOLDER.fullmatch(folder.base.name) or _is_hd(folder):
             return None
         for pattern in (POSITIONS, FACTORS):
             for found in find(folder.spatial, pattern):
@@ -42,8 +43,8 @@ class Visium:
             beside = Folder(request.spots.parent, request.spots.parent)
             return read_folder(request, beside, f"{request.spots.name} is a table of positions")
         if request.path is None:
-            raise InputError("a Visium section is read from its folder", expected="path", mend="give path")
-        if not request.path.exists():
+            raise InputError("a Visium section is read from its folder", expected="path", fix="give path")
+        if not is_there(request.path):
             raise missing(request.path)
         why, folder = self.recognise(request.path), locate(request.path)
         if why is None or folder is None:
@@ -60,7 +61,7 @@ FORMAT = Visium()
 
 
 def read_folder(request: Request, folder: Folder, why: str) -> Reading:
-    """Read the section whose files `folder` names."""
+    """Read the section from the files in `folder`."""
     spots = read_spots(folder, request)
     scales, factors, factor_path = read_factors(folder)
     if factor_path is not None:
@@ -85,16 +86,21 @@ def read_folder(request: Request, folder: Folder, why: str) -> Reading:
 
 
 def factor_mpp(factors: dict[str, Any], pitch_px: float | None, path: Path | None) -> dict[str, float]:
-    """Microns per full-resolution pixel by what the scale factor file says."""
-    told = {}
+    """Microns per full-resolution pixel by the scale factor file."""
+    found = {}
     if "microns_per_pixel" in factors:
-        told["scalefactors microns_per_pixel"] = positive(factors, "microns_per_pixel", path)
+        found["scalefactors microns_per_pixel"] = positive(factors, "microns_per_pixel", path)
     if "spot_diameter_fullres" in factors:
         diameter = positive(factors, "spot_diameter_fullres", path)
-        told["scalefactors spot diameter"] = spot_diameter_mpp(diameter, pitch_px, VISIUM.pitch_um)
-    return told
+        found["scalefactors spot diameter"] = spot_diameter_mpp(diameter, pitch_px, VISIUM.pitch_um)
+    return found
 
 
-def _tells_bins(folder: Folder) -> bool:
-    """Whether the scale factors are of Visium HD; a damaged file tells nothing here and is refused when read."""
-    return any(b"bin_size_um" in path.read_bytes()[:65536] for path in find(folder.spatial, FACTORS) if path.is_file())
+def _is_hd(folder: Folder) -> bool:
+    """Whether the scale factors are of Visium HD; a damaged file is no evidence here and is refused when read."""
+    return any(b"bin_size_um" in _start(path) for path in find(folder.spatial, FACTORS) if path.is_file())
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(65536)

@@ -10,9 +10,11 @@ from histoscribe.io.lattice import hd_lattice
 from histoscribe.io.pictures import choose_picture
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import Folder, locate, positive, read_factors, read_spots
-from histoscribe.io.tables import contents, missing
+from histoscribe.io.tables import contents, entries, missing
+from histoscribe.store.files import real_path
+from histoscribe.store.received import is_there
 
-_BIN_FOLDER = re.compile(r"square_(\d{3})um")
+BIN_FOLDER = re.compile(r"square_(\d{3})um")
 _DEFAULT_UM = 8
 
 
@@ -27,7 +29,7 @@ class VisiumHD:
         return f"it holds bins of {listing(sorted(bins))} um" if bins else None
 
     def read(self, request: Request) -> Reading:
-        """Read the bins of `request.bin_um`, 8 um where not said; only one size present is taken.
+        """Read the bins of `request.bin_um`, 8 um where None; where only one size is present, that one.
 
         Raises
         ------
@@ -37,8 +39,8 @@ class VisiumHD:
             Where there are no bins of the size that was asked for.
         """
         if request.path is None:
-            raise InputError("a Visium HD section is read from its folder", expected="path", mend="give path")
-        if not request.path.exists():
+            raise InputError("a Visium HD section is read from its folder", expected="path", fix="give path")
+        if not is_there(request.path):
             raise missing(request.path)
         bins = _bins(request.path)
         if not bins:
@@ -59,12 +61,12 @@ def _bins(path: Path) -> dict[int, Path]:
     """Folders of bins by the side of a bin in microns."""
     if not path.is_dir():
         return {}
-    itself = _BIN_FOLDER.fullmatch(path.resolve().name)
+    itself = BIN_FOLDER.fullmatch(real_path(path).name)
     if itself:
         return {int(itself[1]): path}
     for place in (path, path / "binned_outputs", path / "outs" / "binned_outputs"):
         if place.is_dir():
-            found = {int(m[1]): entry for entry in place.iterdir() if (m := _BIN_FOLDER.fullmatch(entry.name))}
+            found = {int(m[1]): entry for entry in entries(place) if (m := BIN_FOLDER.fullmatch(entry.name))}
             if found:
                 return found
     return {}
@@ -80,7 +82,7 @@ def _choose(bins: dict[int, Path], request: Request) -> tuple[int, list[str]]:
             f"there are no bins of {wanted} um",
             where=request.path,
             found=f"bins of {listing(sorted(bins))} um",
-            mend="give bin_um, one of those found",
+            fix="give bin_um, one of those found",
         )
     return wanted, []
 
@@ -96,7 +98,7 @@ def _read_bins(request: Request, base: Path, bin_um: int, notes: list[str]) -> R
         )
     # the run's own spatial folder and images lie above binned_outputs
     above = tuple(
-        p for p in (base.resolve().parents[1], request.path) if base.resolve().parent.name == "binned_outputs" and p
+        p for p in (real_path(base).parents[1], request.path) if real_path(base).parent.name == "binned_outputs" and p
     )
     folder = Folder(folder.base, folder.spatial, tuple(dict.fromkeys(above)))
     spots = read_spots(folder, request)

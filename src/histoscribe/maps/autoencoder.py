@@ -1,8 +1,8 @@
-"""Mapper "autoencoder": a convolutional network that paints the picture and its genes from one latent grid.
+"""Mapper "autoencoder": a convolutional network that decodes the picture and its genes from one latent grid.
 
-The idea is that of VisiumHistologyReconstruction, made sound: any size of picture, footprints as one sparse operator,
-channels that cannot be negative, tissue only, smooth where nothing was measured, and stopped by spots that were held
-out. Where nothing in the picture tells, a smooth field over space does.
+It follows the idea of VisiumHistologyReconstruction, with these changes: pictures of any size, footprints as one sparse
+operator, channels that cannot be negative, tissue only, smoothness where nothing was measured, and early stopping on
+held-out spots. What the picture does not show is left to a smooth field over space.
 """
 
 from dataclasses import fields
@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from histoscribe.encoders.deterministic import deterministic
 from histoscribe.errors import ConfigError, InputError, nearest
 from histoscribe.expression.normalise import log_per_10k
-from histoscribe.maps.autoencoder_picture import read_picture
-from histoscribe.maps.autoencoder_programmes import answers, check_counts, find_programmes
+from histoscribe.maps.autoencoder_picture import likeness, read_picture
+from histoscribe.maps.autoencoder_programmes import check_counts, find_programmes, fit_loadings
 from histoscribe.maps.autoencoder_settings import AutoencoderSettings
 from histoscribe.maps.hide import random_folds
 from histoscribe.maps.interval import held_out_interval
-from histoscribe.maps.mapper import FactorMap, HeldOut, MapProblem, Progress
+from histoscribe.maps.mapper import FactorMap, HeldOut, MapProblem, Progress, Reconstruction
 from histoscribe.maps.metrics import pearson
+from histoscribe.numerics.device import device_in_use
 
 if TYPE_CHECKING:
     from histoscribe.maps.autoencoder_ground import Ground
@@ -32,7 +34,7 @@ Matrix = NDArray[np.float32]
 
 _FOLDS = 6
 _LEAST_SPOTS = 18
-_TOLD = 200
+_REPORTED_GENES = 200
 
 
 class AutoencoderMapper:
@@ -43,7 +45,7 @@ class AutoencoderMapper:
     seed
         Of everything random.
     keep
-        Folder in which training keeps what it has reached, and from which it goes on; None to keep nothing.
+        Folder in which training saves its progress, and from which it resumes; None to save nothing.
     options
         As of `AutoencoderSettings`.
     """
@@ -57,56 +59,62 @@ class AutoencoderMapper:
         for option in options:
             if option not in known:
                 raise ConfigError(
-                    f"the mapper has no option {option!r}", where="autoencoder", mend=nearest(option, known)
+                    f"the mapper has no option {option!r}", where="autoencoder", fix=nearest(option, known)
                 )
         self.settings, self.keep = AutoencoderSettings(seed=seed, **options), keep
-        _device(self.settings.device)
+        device_in_use(self.settings.device, where="autoencoder")
 
     def train(self, problem: MapProblem, *, progress: Progress | None = None) -> None:
         """Train the networks and keep them in the folder `keep`; see `Mapper.fit` for what is refused."""
         self._trained(problem, progress or (lambda done, total: None))
 
     def fit(self, problem: MapProblem, *, progress: Progress | None = None) -> FactorMap:
-        """Learn the map, with the networks that the folder `keep` holds; see `Mapper.fit`."""
+        """Learn the map with the networks in the folder `keep`; see `Mapper.fit`."""
+        import torch
+
         from histoscribe.maps import autoencoder_train as training
 
-        ground, members, fold, unlike = self._trained(problem, progress or (lambda done, total: None))
-        place = _device(self.settings.device)
-        with training.steady(self.settings.seed, threads=self.settings.threads, device=place):
-            read = [training.read_cells(member.model.to(place), ground.picture, ground.tissue) for member in members]
-        return _factor_map(problem, ground, members, read, fold, unlike)
+        ground, members, fold = self._trained(problem, progress or (lambda done, total: None))
+        place = torch.device(device_in_use(self.settings.device, where="autoencoder"))
+        picture = ground.picture
+        with deterministic(self.settings.seed, threads=self.settings.threads, device=place):
+            read = [training.read_cells(member.model.to(place), picture, ground.tissue) for member in members]
+            made = training.redraw([member.model for member in members], picture, ground.tissue)
+        fine = ground.tissue.repeat(picture.fold, 0).repeat(picture.fold, 1)
+        made[~fine] = 255  # what they draw there was never trained
+        like = likeness(picture.pixels, made, fine)
+        reconstruction = Reconstruction(made, picture.pixels, picture.um_per_px, like)
+        return _factor_map(problem, ground, members, read, fold, reconstruction)
 
-    def _trained(
-        self, problem: MapProblem, tell: Progress
-    ) -> "tuple[Ground, list[Trained], NDArray[np.intp], list[float]]":
-        """Train what the folder does not hold: ground, members, each spot's fold, and unlikeness of the picture."""
+    def _trained(self, problem: MapProblem, report: Progress) -> "tuple[Ground, list[Trained], NDArray[np.intp]]":
+        """Train what the folder lacks: ground, members, and each spot's fold."""
         import copy
 
-        from histoscribe.maps import autoencoder_train as training
-        from histoscribe.maps.autoencoder_state import Kept
+        import torch
 
-        settings, kept = self.settings, Kept(self.keep)
-        place = _device(settings.device)
+        from histoscribe.maps import autoencoder_train as training
+        from histoscribe.maps.autoencoder_state import Checkpoints
+
+        settings, kept = self.settings, Checkpoints(self.keep)
+        place = torch.device(device_in_use(settings.device, where="autoencoder"))
         fold = random_folds(len(problem), max(_FOLDS, settings.members + 2), seed=settings.seed)
-        with training.steady(settings.seed, threads=settings.threads, device=place):
+        with deterministic(settings.seed, threads=settings.threads, device=place):
             ground = _ground(problem, settings, fold >= settings.members)
-            tell(1, settings.members + 2)
+            report(1, settings.members + 2)
             start = training.make_model(ground, settings)
-            told = kept.load("pretrained", start)
-            if told is None:
-                told = {"unlike": training.pretrain(start, ground, settings, place)}
-                kept.save("pretrained", start, told)
-            tell(2, settings.members + 2)
+            if kept.load("pretrained", start) is None:
+                kept.save("pretrained", start, {"unlike": training.pretrain(start, ground, settings, place)})
+            report(2, settings.members + 2)
             members = []
             for k in range(settings.members):
-                member = training.take_up(kept, f"member_{k}", copy.deepcopy(start))
+                member = training.load_member(kept, f"member_{k}", copy.deepcopy(start))
                 if member is None:
                     fit, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
                     member = training.train(copy.deepcopy(start), ground, settings, place, fit=fit, held=held)
-                    training.put_by(kept, f"member_{k}", member, um_per_px=ground.picture.um_per_px)
+                    training.save_member(kept, f"member_{k}", member, um_per_px=ground.picture.um_per_px)
                 members.append(member)
-                tell(3 + k, settings.members + 2)
-        return ground, members, fold, told["unlike"]
+                report(3 + k, settings.members + 2)
+        return ground, members, fold
 
 
 def _ground(problem: MapProblem, settings: AutoencoderSettings, shared: NDArray[np.bool_]) -> "Ground":
@@ -115,11 +123,12 @@ def _ground(problem: MapProblem, settings: AutoencoderSettings, shared: NDArray[
 
     grid = problem.grid
     check_counts(problem.counts, problem.library)
-    if len(problem) < _LEAST_SPOTS:
+    least = max(_LEAST_SPOTS, settings.members + 2)  # so that no fold is empty
+    if len(problem) < least:
         raise InputError(
             "too little was measured to learn a map from",
             where="map",
-            expected=f"at least {_LEAST_SPOTS} spots",
+            expected=f"at least {least:,} spots",
             found=f"{len(problem):,} spots",
         )
     programmes = find_programmes(
@@ -137,7 +146,7 @@ def _ground(problem: MapProblem, settings: AutoencoderSettings, shared: NDArray[
             "some spots cover no cell of the map",
             where="map",
             expected="footprints on the tissue's cells",
-            mend="check that the spots lie on the picture",
+            fix="check that the spots lie on the picture",
         )
     footprint = sparse.csr_matrix(
         (problem.footprint.data, problem.cells[problem.footprint.indices], problem.footprint.indptr),
@@ -163,13 +172,13 @@ def _factor_map(
     members: "list[Trained]",
     read: list[tuple[Matrix, Matrix]],
     fold: NDArray[np.intp],
-    unlike: list[float],
+    reconstruction: Reconstruction,
 ) -> FactorMap:
-    """Average the members: their activities side by side, for what is linear needs no more."""
+    """Average the members: as the map is linear, it is enough to put their activities side by side."""
     cells, taught = problem.cells, ground.programmes.genes
     factors = np.hstack([active.reshape(-1, active.shape[-1])[cells] for active, _ in read])  # (c, k * r)
     under = np.asarray(problem.footprint @ factors, np.float64)  # (n, k * r)
-    loadings = answers(problem.counts, problem.library, under)  # (k * r, t)
+    loadings = fit_loadings(problem.counts, problem.library, under)  # (k * r, t)
     edges = np.linspace(0, factors.shape[1], len(members) + 1).astype(int)
     parts = [slice(a, b) for a, b in pairwise(edges)]
     found = np.full(problem.counts.shape, np.nan, np.float32)
@@ -177,11 +186,11 @@ def _factor_map(
         learnt = member.model.log_loadings.detach().exp().cpu().numpy()
         loadings[part, taught] = learnt / len(members)
         held = np.flatnonzero(fold == k)
-        others = answers(problem.counts[fold != k], problem.library[fold != k], under[fold != k, part])
+        others = fit_loadings(problem.counts[fold != k], problem.library[fold != k], under[fold != k, part])
         others[:, taught] = learnt
         found[held] = np.log1p(under[held, part] @ others)
-    left_out = np.where(fold < len(members), fold, -1)
-    held = np.flatnonzero(left_out >= 0)
+    held_fold = np.where(fold < len(members), fold, -1)
+    held = np.flatnonzero(held_fold >= 0)
     truth, guess = problem.log_values()[held], found[held]
     return FactorMap(
         factors=factors,
@@ -190,19 +199,19 @@ def _factor_map(
         link="linear",
         spread=np.ones(len(cells), np.float32),
         interval=held_out_interval(truth - guess, np.ones(len(held))),
-        evidence=_evidence(problem, members, (truth, guess), unlike) | {"um_per_px": ground.picture.um_per_px},
+        evidence=_evidence(problem, members, (truth, guess), reconstruction),
         latent=read[0][1].reshape(-1, read[0][1].shape[-1])[cells],
-        held=HeldOut(left_out, found, np.ones(len(problem))),
+        held=HeldOut(held_fold, found, np.ones(len(problem))),
+        reconstruction=reconstruction,
     )
 
 
 def _evidence(
-    problem: MapProblem, members: "list[Trained]", held: tuple[Any, Any], unlike: list[float]
+    problem: MapProblem, members: "list[Trained]", held: tuple[Any, Any], reconstruction: Reconstruction
 ) -> dict[str, Any]:
-    abundant = np.argsort(-np.asarray(problem.counts.sum(axis=0)).ravel(), kind="stable")[:_TOLD]
+    abundant = np.argsort(-np.asarray(problem.counts.sum(axis=0)).ravel(), kind="stable")[:_REPORTED_GENES]
     score = pearson(held[0][:, abundant], held[1][:, abundant])
     known = score[np.isfinite(score)]
-    last = unlike[-20:]
     return {
         "components": sum(len(member.model.field.level) for member in members),
         "members": len(members),
@@ -211,21 +220,6 @@ def _evidence(
         "stopped_at_step": [member.step for member in members],
         "field_prior": [member.prior for member in members],
         "held_out_error": [round(min(member.errors), 4) for member in members],
-        "picture_ssim": round(1 - float(np.mean(last)), 4) if last else None,
+        "picture_ssim": None if reconstruction.ssim is None else round(reconstruction.ssim, 4),
+        "um_per_px": reconstruction.um_per_px,
     }
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    known = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not known.get(name, False):
-        raise ConfigError(
-            "this device is not there",
-            where="device",
-            expected="auto or " + ", ".join(key for key, there in known.items() if there),
-            found=name,
-        )
-    return torch.device(name)

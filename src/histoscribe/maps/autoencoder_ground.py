@@ -16,7 +16,7 @@ Matrix = NDArray[np.float32]
 
 WINDOW_PX = 256
 SPOTS_AT_ONCE = 1024
-_LEAST_PX = 16  # of a window, so that the likeness of pictures can be told
+_LEAST_PX = 16  # of a window, so that the similarity of pictures can be measured
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Ground:
     values
         (n, m) float32 CSR, ln(1 + counts per 10,000) of the genes of `programmes`.
     programmes
-        Where the gene channels begin.
+        Programmes from which the gene channels start.
     pitch_um
         Distance of neighbouring spots.
     xy_um
@@ -61,7 +61,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A window of the picture, with a halo, and how it is turned before the network sees it.
+    """A window of the picture, with a halo, and the turn that is applied before the network.
 
     `row`, `column` and `side` are cells without the halo; `pixels` (1, 3, h, h), `tissue` (1, 1, h - 2 halo, same).
     """
@@ -74,7 +74,7 @@ class Window:
     turn: tuple[int, bool]
 
     def turned(self) -> torch.Tensor:
-        """Return the pixels as the network sees them."""
+        """Return the pixels as the network gets them."""
         quarter, mirrored = self.turn
         pixels = torch.rot90(self.pixels, quarter, (2, 3))
         return pixels.flip(3) if mirrored else pixels
@@ -85,8 +85,8 @@ class Window:
         return torch.rot90(channels.flip(3) if mirrored else channels, -quarter, (2, 3))
 
 
-def window_by_chance(ground: Ground, rng: np.random.Generator, place: torch.device) -> Window:
-    """Take a window about a spot by chance, and turn it by chance."""
+def random_window(ground: Ground, rng: np.random.Generator, place: torch.device) -> Window:
+    """Take a window about a random spot, and turn it at random."""
     picture = ground.picture
     fold, grid = picture.fold, picture.grid
     unit = REDUCTION // np.gcd(REDUCTION, fold)
@@ -117,7 +117,7 @@ def absent(footprint: sparse.csr_matrix, tissue: NDArray[np.bool_]) -> Matrix:
 class Averaging:
     """The mean over footprints as a sparse operator on the cells of a window, in coordinates: (e,) each.
 
-    Sums are made in one order; the sparse product of torch on a processor hangs on where arrays lie in memory.
+    Sums are made in one order; torch's sparse product on a CPU depends on where arrays lie in memory.
     """
 
     spot: torch.Tensor

@@ -1,4 +1,4 @@
-"""What the autoencoder is trained to make small: unlikeness of pictures, and roughness where nothing was measured."""
+"""Losses of the autoencoder: dissimilarity of pictures, and roughness where nothing was measured."""
 
 import torch
 from torch.nn import functional

@@ -1,9 +1,9 @@
 """A fully convolutional autoencoder with image and gene channels from one decoder, and a smooth field over space.
 
-The network knows no size and no place: what it says of a pixel depends on the pixels within `HALO_PX` alone, so that a
-picture may be cut anywhere. What cannot be seen is left to the field: cubic B-splines of several spacings, whose small
-weights are a Gaussian prior, so that far from evidence it goes back to the mean. Nothing is normalised over a window,
-for then a result would hang on how the picture is cut.
+The network knows neither the picture's size nor a pixel's place: its output at a pixel depends on the pixels within
+`HALO_PX` alone, so that a picture may be cut into windows anywhere. What cannot be seen is left to the field: cubic
+B-splines of several spacings. A Gaussian prior keeps their weights small, so that far from spots the field returns to
+the mean. Nothing is normalised over a window; otherwise a result would depend on how the picture is cut.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 REDUCTION = 8  # pixels to a place of the latent grid
-HALO_PX = 48  # at least what the network sees beyond a pixel, a multiple of REDUCTION
+HALO_PX = 48  # at least the network's receptive field beyond a pixel, a multiple of REDUCTION
 LATENT = 64
 _WIDTHS = (24, 48, LATENT)
 _FIRST = 2  # pixels on a side that the first layer takes together

@@ -1,4 +1,4 @@
-"""The picture at one physical resolution, whole number of pixels to a cell, and windows of it that may reach beyond."""
+"""The picture at one physical resolution, a whole number of pixels per cell, and windows that may reach beyond it."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from histoscribe.slide.image import RGB, SlideImage
 from histoscribe.slide.tiles import read_tiles
 
 _BLOCK_CELLS = 64
+_SSIM_WINDOW = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Picture:
         return self.grid.um / self.fold
 
     def window(self, row: int, column: int, *, side: int, halo_px: int) -> NDArray[np.uint8]:
-        """Square of `side` cells from a cell on, and a halo about it; the outermost pixels go on beyond the border.
+        """Square of `side` cells from a cell on, with a halo; beyond the border the outermost pixels are repeated.
 
         Returns
         -------
@@ -48,6 +49,28 @@ class Picture:
         rows = np.clip(reach + row * self.fold, 0, height - 1)
         columns = np.clip(reach + column * self.fold, 0, width - 1)
         return self.pixels[rows[:, None], columns]
+
+
+def likeness(truth: RGB, made: RGB, tissue: NDArray[np.bool_]) -> float | None:
+    """Structural similarity (SSIM) of two pictures (h, w, 3), mean over the pixels of `tissue`, (h, w), and colours.
+
+    None where the pictures are smaller than its window of 7 pixels.
+    """
+    from skimage.metrics import structural_similarity
+
+    if min(truth.shape[:2]) < _SSIM_WINDOW:
+        return None
+    found = [
+        structural_similarity(
+            truth[..., k].astype(np.float32),
+            made[..., k].astype(np.float32),
+            win_size=_SSIM_WINDOW,
+            data_range=255,
+            full=True,
+        )[1][tissue].mean()
+        for k in range(3)  # one colour at a time needs a third of the memory
+    ]
+    return float(np.mean(found))
 
 
 def read_picture(image: SlideImage | None, grid: Grid, cells: NDArray[np.intp], *, um_per_px: float) -> Picture:

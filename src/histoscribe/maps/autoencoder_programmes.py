@@ -1,4 +1,4 @@
-"""Few programmes for many genes, nothing in them negative: where the autoencoder's gene channels begin and end."""
+"""Few non-negative programmes for many genes: the autoencoder's gene channels before and after training."""
 
 import warnings
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Programmes:
-    """Programmes of the genes that teach the network.
+    """Programmes of the genes that the network is trained on.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class Programmes:
     loadings
         (r, m) float64 above 0, in counts per 10,000: activities of 1 give the mean of the spots.
     weight
-        (m,) float64: what an error of ln(1 + counts per 10,000), squared, counts; a gene whose variance is sampling
-        noise counts less.
+        (m,) float64: weight of the squared error of ln(1 + counts per 10,000); a gene with much sampling noise in its
+        variance weighs less.
     """
 
     genes: NDArray[np.intp]
@@ -42,7 +42,7 @@ class Programmes:
 def find_programmes(counts: sparse.csr_matrix, library: Float, *, rank: int, most_genes: int, seed: int) -> Programmes:
     """Non-negative factors of the most abundant genes; one channel for each gene where they are as few as the rank.
 
-    Genes are divided by the root of their mean, which makes the noise of counts alike.
+    Genes are divided by the root of their mean, so that all have the same counting noise.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def check_counts(counts: sparse.csr_matrix, library: Float) -> None:
     """Raise InputError where counts or libraries are no numbers, or negative."""
     if not np.isfinite(counts.data).all() or (counts.data < 0).any() or not np.isfinite(library).all():
         raise InputError(
-            "some counts are no numbers or negative", where="counts", expected="raw counts", mend="give raw counts"
+            "some counts are no numbers or negative", where="counts", expected="raw counts", fix="give raw counts"
         )
 
 
-def answers(counts: sparse.csr_matrix, library: Float, activity: Float) -> Float:
+def fit_loadings(counts: sparse.csr_matrix, library: Float, activity: Float) -> Float:
     """Find loadings, (r, t), not negative, that make every gene likeliest under Poisson noise given activities (n, r).
 
     Multiplicative updates for the Kullback-Leibler divergence (Lee and Seung 2001, eq. 5) with the activities fixed.
@@ -108,13 +108,13 @@ def _loadings(per_10k: Float, rank: int, seed: int) -> Float:
     k = min(rank, len(few) - 1)
     root = np.sqrt(mean)
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from here
+        warnings.simplefilter("ignore", ConvergenceWarning)  # training continues from here
         model = NMF(k, init="nndsvda", random_state=seed, tol=1e-3, max_iter=200)
         activity = model.fit_transform(per_10k[few] / root)
     size = activity.mean(axis=0)
     kept = size > 0
     loadings = model.components_[kept] * size[kept, None] * root
-    # no gene is wholly foreign to a programme, so that training may still find it there
+    # every gene has a little of every programme, so that training can still increase it
     loadings = loadings + 0.02 * mean / kept.sum()
     return np.asarray(loadings * mean / np.maximum(loadings.sum(axis=0), 1e-12))
 

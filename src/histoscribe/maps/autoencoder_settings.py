@@ -17,11 +17,11 @@ class AutoencoderSettings:
     rank
         Gene channels of one network.
     most_genes
-        Most abundant genes that teach; all others follow the channels.
+        Most abundant genes, which the network is trained on; all others are fitted to its channels afterwards.
     members
         Networks that are averaged, each with spots of its own held out.
     input_um
-        Microns per pixel of the network's input, about; a whole number of pixels makes a cell.
+        Microns per pixel of the network's input, approximately; a cell is a whole number of pixels.
     pretrain_steps, steps
         Windows seen without and with genes, at most, by each member; the former are shared.
     field_steps
@@ -35,11 +35,11 @@ class AutoencoderSettings:
     spacing
         Of the field's lattices, in pitches of the spots.
     priors
-        What the field's weights may count beside the error of genes; held-out spots choose.
+        Candidates for the weight of the field's roughness against the error of genes; held-out spots choose.
     image_weight, smoothness
-        What the picture and unevenness away from spots count beside it.
+        Weights of the picture's loss and of unevenness away from spots, against the error of genes.
     threads
-        Of torch; part of the settings, for the last digits hang on it.
+        Of torch; part of the settings, because the last digits depend on it.
     device
         "cpu", "cuda", "mps", or "auto" for a graphics card where there is one.
     """
@@ -65,11 +65,27 @@ class AutoencoderSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        whole = min(self.rank, self.most_genes, self.members, self.steps, self.patience, self.threads)
-        if whole < 1 or self.rank * self.members > MAX_RANK or self.input_um <= 0 or self.learning_rate <= 0:
-            raise ConfigError(
-                "the mapper's options are out of range",
-                where="autoencoder",
-                expected=f"positive numbers, rank times members at most {MAX_RANK}",
-                found=self,
-            )
+        problems = []
+        for names, least, most in _RANGES:
+            for name in names:
+                given = getattr(self, name)
+                parts = given if isinstance(given, tuple) else (given,)
+                if not parts or not all(least <= part <= most for part in parts):
+                    problems.append(f"{name} must lie between {least:g} and {most:g}, not at {given}")
+        if self.rank * self.members > MAX_RANK:
+            problems.append(f"rank times members is at most {MAX_RANK}, not {self.rank * self.members:,}")
+        if problems:
+            raise ConfigError("; ".join(problems), where="autoencoder", fix="leave them out for the defaults")
+
+
+_STEPS = 1_000_000
+_RANGES = (
+    (("rank", "members"), 1, MAX_RANK),
+    (("most_genes", "steps", "patience"), 1, _STEPS),
+    (("threads",), 1, 1024),
+    (("pretrain_steps", "field_steps"), 0, _STEPS),
+    (("input_um",), 0.01, 1000.0),
+    (("learning_rate", "field_rate"), 1e-9, 1.0),
+    (("spacing",), 0.1, 1000.0),
+    (("priors", "weight_decay", "image_weight", "smoothness"), 0.0, 1000.0),
+)

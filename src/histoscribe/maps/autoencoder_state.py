@@ -1,9 +1,9 @@
-"""What the autoencoder's training keeps in a folder, so that an interrupted one goes on: a pair of files per part.
+"""Checkpoints of the autoencoder's training, from which an interrupted one resumes: a pair of files per part.
 
-    pretrained.safetensors, .json     the network that knows the picture, and how well
+    pretrained.safetensors, .json     the network trained on the picture, and its loss
     member_0.safetensors, .json       a trained network with its field and loadings, when it stopped and why
 
-Weights are safetensors: plain arrays and nothing that could run code. A part is there once its JSON is.
+Weights are safetensors: plain arrays and nothing that could run code. A part is complete once its JSON exists.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, ResultError
 from histoscribe.store.files import read_json, write_bytes, write_json, writing_to
+from histoscribe.store.tensors import read_tensors
 
 if TYPE_CHECKING:
     from histoscribe.maps.autoencoder_network import Autoencoder
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 State = dict[str, NDArray[Any]]
 
 
-class Kept:
+class Checkpoints:
     """Parts of a training in a folder; None keeps nothing."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def save(self, name: str, model: torch.nn.Module, told: Mapping[str, Any]) -> None:
+    def save(self, name: str, model: torch.nn.Module, record: Mapping[str, Any]) -> None:
         """Keep a part; raises ResultError where the disk is full."""
         if self.folder is None:
             return
@@ -39,16 +40,24 @@ class Kept:
         with writing_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             write_bytes(self.folder / f"{name}.safetensors", save(arrays))
-            write_json(self.folder / f"{name}.json", dict(told))
+            write_json(self.folder / f"{name}.json", dict(record))
 
     def load(self, name: str, model: torch.nn.Module) -> dict[str, Any] | None:
-        """Bring a part's weights into a model and return what was told of it; None where it was not kept."""
+        """Bring a part's weights into a model and return its record; None where it was not kept."""
         if self.folder is None or not (self.folder / f"{name}.json").is_file():
             return None
-        told: dict[str, Any] = read_json(self.folder / f"{name}.json")
+        record: dict[str, Any] = read_json(self.folder / f"{name}.json")
         state = read_state(self.folder / f"{name}.safetensors")
-        model.load_state_dict({key: torch.from_numpy(values) for key, values in state.items()})
-        return told
+        try:
+            model.load_state_dict({key: torch.from_numpy(values) for key, values in state.items()})
+        except (RuntimeError, TypeError) as error:  # other names or shapes, or numbers that torch does not have
+            raise ResultError(
+                "the weights do not fit the network",
+                where=self.folder / f"{name}.safetensors",
+                found=str(error)[:200],
+                fix="delete the result and make the map again",
+            ) from error
+        return record
 
 
 def read_state(path: Path) -> State:
@@ -59,24 +68,13 @@ def read_state(path: Path) -> State:
     ResultError
         Where the file is absent or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        return {name: np.array(values) for name, values in load(path.read_bytes()).items()}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ResultError(
-            f"unreadable ({error})",
-            where=path,
-            expected="weights written by histoscribe",
-            mend="delete the result and make the map again",
-        ) from error
+    return read_tensors(path, fix="delete the result and make the map again")
 
 
 def network_of(state: Mapping[str, NDArray[Any]]) -> "Autoencoder":
     """Rebuild a member's network, in evaluation mode, from its `read_state`.
 
-    It reads windows of any picture of as many microns per pixel as the member's JSON tells, `um_per_px`.
+    It reads windows of any picture with the microns per pixel that the member's JSON gives as `um_per_px`.
 
     Raises
     ------
@@ -86,10 +84,16 @@ def network_of(state: Mapping[str, NDArray[Any]]) -> "Autoencoder":
     from histoscribe.maps.autoencoder_network import Autoencoder
 
     start = "network."
-    own = {name.removeprefix(start): torch.from_numpy(np.array(v)) for name, v in state.items() if name[:8] == start}
+    parts = {name: np.array(values) for name, values in state.items() if name[:8] == start}
+    own = {name.removeprefix(start): torch.from_numpy(v) for name, v in parts.items() if v.dtype.kind in "biuf"}
     if not own:
         raise ConfigError("the state holds no network", where="state", expected="a member's weights")
-    network = Autoencoder(len(own["gene_head.bias"]) // 4, mean=own["mean"], scale=own["scale"])
-    network.load_state_dict(own)
+    try:
+        network = Autoencoder(len(own["gene_head.bias"]) // 4, mean=own["mean"], scale=own["scale"])
+        network.load_state_dict(own)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:  # parts missing, or of another shape
+        raise ConfigError(
+            "the state holds another network", where="state", expected="a member's weights", found=str(error)[:200]
+        ) from error
     network.eval()
     return network

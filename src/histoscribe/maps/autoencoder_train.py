@@ -1,12 +1,11 @@
 """Training of the autoencoder: first on the picture alone, then on the picture and the spots' footprints together.
 
-Every step sees one window of the picture, turned and mirrored by chance, and the spots that lie wholly in it. An
-average of the latest weights is judged on held-out spots now and then; the weights that foretold them best are kept.
+Every step uses one window of the picture, turned and mirrored at random, and the spots that lie wholly in it. A running
+average of the weights is evaluated on held-out spots at regular steps; the weights that predict them best are kept.
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,21 +19,21 @@ from histoscribe.maps.autoencoder_ground import (
     Ground,
     Window,
     pixel_tensor,
+    random_window,
     spots_within,
-    window_by_chance,
 )
 from histoscribe.maps.autoencoder_loss import dissimilarity, unevenness
 from histoscribe.maps.autoencoder_network import HALO_PX, REDUCTION, Autoencoder, SpaceField, activity, positive
 from histoscribe.maps.autoencoder_picture import Picture
 from histoscribe.maps.autoencoder_settings import AutoencoderSettings
-from histoscribe.maps.autoencoder_state import Kept
+from histoscribe.maps.autoencoder_state import Checkpoints
 
 Index = NDArray[np.intp]
 Matrix = NDArray[np.float32]
 
-_AVERAGED = 0.97  # what an average of weights keeps of itself at every step
+_AVERAGED = 0.97  # decay of the running average of the weights, per step
 _JUDGED_EVERY = 25
-_GENTLER = 0.3  # rate of what has been fitted already
+_GENTLER = 0.3  # factor on the learning rate of what has been fitted already
 
 
 class Model(torch.nn.Module):  # type: ignore[misc]  # torch is not typed here
@@ -52,7 +51,7 @@ class Model(torch.nn.Module):  # type: ignore[misc]  # torch is not typed here
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trained:
-    """A model with the weights that foretold held-out spots best.
+    """A model with the weights that predicted held-out spots best.
 
     Parameters
     ----------
@@ -72,20 +71,22 @@ class Trained:
     prior: float
 
 
-def put_by(kept: Kept, name: str, member: Trained, *, um_per_px: float) -> None:
-    """Keep a trained member."""
-    told = {"step": member.step, "errors": list(member.errors), "prior": member.prior, "um_per_px": um_per_px}
-    kept.save(name, member.model, told)
+def save_member(kept: Checkpoints, name: str, member: Trained, *, um_per_px: float) -> None:
+    """Save a trained member."""
+    record = {"step": member.step, "errors": list(member.errors), "prior": member.prior, "um_per_px": um_per_px}
+    kept.save(name, member.model, record)
 
 
-def take_up(kept: Kept, name: str, model: Model) -> Trained | None:
-    """Return a member that was kept, its weights brought into `model`; None where there is none."""
-    told = kept.load(name, model)
-    return None if told is None else Trained(model.eval(), told["step"], tuple(told["errors"]), told["prior"])
+def load_member(kept: Checkpoints, name: str, model: Model) -> Trained | None:
+    """Return a member that was saved, its weights loaded into `model`; None where there is none."""
+    record = kept.load(name, model)
+    if record is None:
+        return None
+    return Trained(model.eval(), record["step"], tuple(record["errors"]), record["prior"])
 
 
 def make_model(ground: Ground, settings: AutoencoderSettings) -> Model:
-    """Make a new model; its random weights come from torch's generator, which `steady` seeds."""
+    """Make a new model; its random weights come from torch's generator, which `deterministic` seeds."""
     tissue = ground.tissue.repeat(ground.picture.fold, 0).repeat(ground.picture.fold, 1)
     seen = ground.picture.pixels[tissue]  # (p, 3)
     colours = seen[:: max(1, len(seen) // 100_000)] / np.float32(255)
@@ -99,7 +100,7 @@ def make_model(ground: Ground, settings: AutoencoderSettings) -> Model:
 
 
 def pretrain(model: Model, ground: Ground, settings: AutoencoderSettings, place: torch.device) -> list[float]:
-    """Teach the network the picture; returns 1 - SSIM after every step."""
+    """Train the network on the picture alone; returns 1 - SSIM after every step."""
     rng = np.random.default_rng(settings.seed)
     model.to(place).train()
     steps = settings.pretrain_steps
@@ -107,7 +108,7 @@ def pretrain(model: Model, ground: Ground, settings: AutoencoderSettings, place:
     losses = []
     for step in range(steps):
         _set_rate(optimiser, step, steps)
-        window = window_by_chance(ground, rng, place)
+        window = random_window(ground, rng, place)
         optimiser.zero_grad()
         loss = _image_loss(model.network(window.turned()).image, window)
         loss.backward()
@@ -131,7 +132,7 @@ def train(
     best, kept = 0, copy.deepcopy(model)
     for step in range(1, settings.steps + 1):
         _set_rate(optimiser, step - 1, settings.steps)
-        window = window_by_chance(own, rng, place)
+        window = random_window(own, rng, place)
         optimiser.zero_grad()
         _joint_loss(model, own, window, weight, (prior, settings)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -154,47 +155,52 @@ def read_cells(model: Model, picture: Picture, tissue: NDArray[np.bool_], *, til
     """
     place = next(model.parameters()).device
     grid, fold = picture.grid, picture.fold
-    unit = REDUCTION // np.gcd(REDUCTION, fold)  # cells from one place of the latent grid to the next in step with it
-    side = min(unit * max(1, tile_px // (unit * fold)), unit * -(-max(grid.shape) // unit))
     channels = len(model.field.level)
     active = np.zeros((*grid.shape, channels), np.float32)
     latent: Matrix | None = None
-    for row in range(0, grid.rows, side):
-        for column in range(0, grid.columns, side):
-            part = slice(row, row + side), slice(column, column + side)
-            if not tissue[part].any():
-                continue
-            pixels = picture.window(row, column, side=side, halo_px=HALO_PX)
-            with torch.inference_mode():
-                read = model.network(pixel_tensor(pixels, place))
-                genes = read.genes[0, :, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
-                found = activity(genes, _field(model, picture, row, column, side, place), fold)
-                inner = _to_cells(read.latent, side, fold)
-            height, width = active[part].shape[:2]
-            active[part] = found[:, :height, :width].permute(1, 2, 0).cpu().numpy()
-            if latent is None:
-                latent = np.zeros((*grid.shape, inner.shape[0]), np.float32)
-            latent[part] = inner[:, :height, :width].permute(1, 2, 0).cpu().numpy()
+    for row, column, side in _tiles(picture, tissue, tile_px):
+        part = slice(row, row + side), slice(column, column + side)
+        pixels = picture.window(row, column, side=side, halo_px=HALO_PX)
+        with torch.inference_mode():
+            read = model.network(pixel_tensor(pixels, place))
+            genes = read.genes[0, :, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
+            found = activity(genes, _field(model, picture, row, column, side, place), fold)
+            inner = _to_cells(read.latent, side, fold)
+        height, width = active[part].shape[:2]
+        active[part] = found[:, :height, :width].permute(1, 2, 0).cpu().numpy()
+        if latent is None:
+            latent = np.zeros((*grid.shape, inner.shape[0]), np.float32)
+        latent[part] = inner[:, :height, :width].permute(1, 2, 0).cpu().numpy()
     return active, latent
 
 
-@contextmanager
-def steady(seed: int, *, threads: int, device: torch.device) -> Iterator[None]:
-    """Give torch a fixed number of threads, seeded random numbers and deterministic kernels; as before afterwards.
+def redraw(
+    models: Sequence[Model], picture: Picture, tissue: NDArray[np.bool_], *, tile_px: int = 384
+) -> NDArray[np.uint8]:
+    """Return the picture as the networks draw it, their mean, of its own shape; tiles without tissue stay white."""
+    place = next(models[0].parameters()).device
+    made = np.full(picture.pixels.shape, 255, np.uint8)
+    fold = picture.fold
+    for row, column, side in _tiles(picture, tissue, tile_px):
+        window = pixel_tensor(picture.window(row, column, side=side, halo_px=HALO_PX), place)
+        with torch.inference_mode():
+            drawn = torch.stack([model.network(window).image[0] for model in models]).mean(dim=0)  # (3, h, w)
+            drawn = (255 * drawn[:, HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]).round().to(torch.uint8)
+        part = made[row * fold : (row + side) * fold, column * fold : (column + side) * fold]
+        height, width = part.shape[:2]
+        part[:] = drawn[:, :height, :width].permute(1, 2, 0).cpu().numpy()
+    return made
 
-    On a graphics card a kernel without a deterministic form is used with torch's warning.
-    """
-    before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.random.default_generator.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(strict, warn_only=lenient)
+
+def _tiles(picture: Picture, tissue: NDArray[np.bool_], tile_px: int) -> Iterator[tuple[int, int, int]]:
+    """Row, column and side in cells of the tiles that hold tissue."""
+    grid, fold = picture.grid, picture.fold
+    unit = REDUCTION // np.gcd(REDUCTION, fold)  # the least number of cells that is whole places of the latent grid
+    side = min(unit * max(1, tile_px // (unit * fold)), unit * -(-max(grid.shape) // unit))
+    for row in range(0, grid.rows, side):
+        for column in range(0, grid.columns, side):
+            if tissue[row : row + side, column : column + side].any():
+                yield row, column, side
 
 
 def _image_loss(turned: torch.Tensor, window: Window) -> torch.Tensor:
@@ -229,9 +235,9 @@ def _joint_loss(
 def _warm_up(
     model: Model, ground: Ground, parts: tuple[Index, Index], weight: torch.Tensor, settings: AutoencoderSettings
 ) -> float:
-    """Fit the field and the loadings alone, at the spots' centres; returns the prior that foretold `held` best.
+    """Fit the field and the loadings alone, at the spots' centres; returns the prior that predicted `held` best.
 
-    It costs next to nothing, and the network then learns what they leave.
+    This is cheap; the network then learns what the field leaves unexplained.
     """
     fit, held = parts
     best, chosen, kept = np.inf, settings.priors[0], model.state_dict()
@@ -269,7 +275,7 @@ def _error_at_centres(model: Model, ground: Ground, spots: Index, weight: torch.
 
 
 def _follow(smooth: Model, model: Model) -> None:
-    """Bring the average of weights one step on."""
+    """Update the running average of the weights by one step."""
     with torch.no_grad():
         for mean, latest in zip(smooth.parameters(), model.parameters(), strict=True):
             mean.lerp_(latest, 1 - _AVERAGED)

@@ -1,8 +1,8 @@
 """Mass balance: the map under every spot sums to the molecules that were counted there.
 
-A map says how a gene is distributed; the spots say how much of it there was. Where they disagree the map is multiplied
-by a factor, first one that changes smoothly between spots, so that no discs are stamped into the tissue, then by
-iterative proportional fitting (Deming and Stephan 1940) until every sum is met. Nothing becomes negative.
+A map gives how a gene is distributed; the spots give how much of it there was. Where they disagree the map is
+multiplied by a factor. First the factor changes smoothly between spots, so that the spots' discs do not show in the
+map; then iterative proportional fitting (Deming and Stephan 1940) makes every sum exact. Nothing becomes negative.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,10 @@ TOLERANCE = 0.002
 _SMOOTH_ROUNDS = 6
 _EXACT_ROUNDS = 60
 _NEIGHBOURS = 4
-_FAINTEST = 1e-3  # share of a gene's mean under spots that every cell holds, so that each spot's sum can be reached
-_CALM = 2.0  # molecules that stand beside a spot's count before its excess spreads to cells that no spot covers
+_FAINTEST = (
+    1e-3  # least value of a cell, as a share of the gene's mean under spots, so that each spot's sum can be reached
+)
+_CALM = 2.0  # pseudocount in molecules, which damps how far a spot's excess spreads to cells that no spot covers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +94,7 @@ def make_balance(
     """
     total = np.asarray(area.sum(axis=1)).ravel()
     nearby = _nearby(grid.centres_um(cells), xy_um, pitch_um)
-    # the library of a cell: as dense as under the spots about it, and exactly so under each
+    # the library of a cell: the density of the spots around it, and under a spot exactly that spot's
     dense = np.log(np.maximum(library, 0.5) / total)
     whole = np.asarray(nearby.sum(axis=1)).ravel()
     depth = np.exp(nearby @ dense + (1 - whole) * np.median(dense))

@@ -1,10 +1,8 @@
-"""What a map is measured against: predictions of a spot from other spots, without a model of the picture or nearly so.
+"""Baselines of a map: predictions of a spot from other spots, with no model of the picture or a very simple one.
 
 Every baseline gets the places and values of some spots and the places of others, and chooses its own width or strength
 on the spots it was given.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +19,7 @@ _WIDTHS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0)  # of the Gaussian, in pitches
 _STRENGTHS = tuple(10.0**power for power in range(-2, 5))
 _COMPONENTS = 10
 _FOLDS = 5
-_NEAREST, _FAINT = 128, 1e-3  # spots of a Gaussian mean, and the least weight beside the nearest one's
+_NEAREST, _FAINT = 128, 1e-3  # spots of a Gaussian mean, and the least weight relative to the nearest one's
 _JUDGED_GENES = 200
 
 
@@ -31,7 +29,7 @@ def nearest_spot(xy_um: Float, values: Float, at_um: Float) -> Float:
 
 
 def gaussian_smoothing(xy_um: Float, values: Float, at_um: Float, *, pitch_um: float) -> Float:
-    """Gaussian mean of the spots, of the width that foretells left-out spots best: (m, t)."""
+    """Gaussian mean of the spots, with the width that predicts held-out spots best: (m, t)."""
     judged = _most_varied(values)
     own = _Near(xy_um, xy_um, alone=True)
     errors = [float(((own.mean(judged, width * pitch_um) - judged) ** 2).mean()) for width in _WIDTHS]
@@ -39,7 +37,7 @@ def gaussian_smoothing(xy_um: Float, values: Float, at_um: Float, *, pitch_um: f
 
 
 def kriging(xy_um: Float, values: Float, at_um: Float, *, pitch_um: float, components: int = _COMPONENTS) -> Float:
-    """Kriging of expression's principal components on coordinates: the strongest way without a picture; (m, t)."""
+    """Kriging of expression's principal components on coordinates: the strongest baseline without a picture; (m, t)."""
     from sklearn.decomposition import PCA
 
     mean, spread = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
@@ -56,25 +54,25 @@ def kriging(xy_um: Float, values: Float, at_um: Float, *, pitch_um: float, compo
 
 
 def ridge(features: Float, values: Float, at_features: Float, *, seed: int = 0) -> Float:
-    """Ridge regression on features of the spots, of the strength that foretells left-out spots best; (m, t)."""
+    """Ridge regression on features of the spots, with the strength that predicts held-out spots best; (m, t)."""
     mean, spread = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-9)
     X, Z = (features - mean) / spread, (at_features - mean) / spread
     fold = random_folds(len(X), _FOLDS, seed=seed)
     errors, judged = np.zeros(len(_STRENGTHS)), _most_varied(values)
     for k in range(_FOLDS):
         inside = fold != k
-        for i, found in enumerate(_ridges(X[inside], judged[inside], X[~inside])):
+        for i, strength in enumerate(_STRENGTHS):
+            found = _ridge(X[inside], judged[inside], X[~inside], strength)
             errors[i] += float(((found - judged[~inside]) ** 2).sum())
-    best = int(np.argmin(errors))
-    return _ridges(X, values, Z, _STRENGTHS[best : best + 1])[0]
+    return _ridge(X, values, Z, _STRENGTHS[int(np.argmin(errors))])
 
 
-def _ridges(X: Float, Y: Float, Z: Float, strengths: Sequence[float] = _STRENGTHS) -> list[Float]:
+def _ridge(X: Float, Y: Float, Z: Float, strength: float) -> Float:
+    from sklearn.linear_model import Ridge
+
     with threadpool_limits(1):
-        u, s, vt = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
-        level = Y.mean(axis=0)
-        turned, other = u.T @ (Y - level), (Z - X.mean(axis=0)) @ vt.T
-        return [other @ ((s / (s * s + a))[:, None] * turned) + level for a in strengths]
+        found = Ridge(strength, solver="svd").fit(X, Y).predict(Z)
+    return np.asarray(found).reshape(len(Z), Y.shape[1])  # scikit-learn drops the axis of a single gene
 
 
 def _most_varied(values: Float) -> Float:

@@ -1,11 +1,12 @@
 """Visium HD's smallest bins, read out of core and summed: to larger bins, or to spots as Visium would have had them.
 
-Millions of 2 um bins with a molecule or two each are too sparse to learn from and too many to hold. They are read from
-the HDF5 file a slice at a time and added up where they belong; what is held is the sums.
+Millions of 2 um bins with a molecule or two each are too sparse to learn from and too many to hold in memory. They are
+read from the HDF5 file a slice at a time and added to their larger bin or spot; only the sums are held.
 """
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.store.compressed import require_compressed
+from histoscribe.store.hdf5 import open_hdf5, read_dataset, read_names, require_dataset, require_group
 
 Float = NDArray[np.float64]
 
@@ -43,7 +46,7 @@ def hex_places(xy_um: NDArray[np.floating], *, pitch_um: float = PITCH_UM) -> tu
 def owners_by_disc(
     bins_um: NDArray[np.floating], places_um: Float, *, diameter_um: float = SPOT_UM
 ) -> NDArray[np.int64]:
-    """Which place's disc holds each bin's centre, (n,); -1 for bins under none."""
+    """Find the place with the disc that holds each bin's centre: (n,) numbers, -1 for bins under no disc."""
     distance, place = cKDTree(places_um).query(bins_um)
     return np.where(distance <= diameter_um / 2, place, -1).astype(np.int64)
 
@@ -86,39 +89,38 @@ def sum_bins(path: Path, owner: dict[str, int] | NDArray[np.int64], n: int) -> t
     InputError
         Where the file is no 10x matrix, is damaged, or its arrays do not fit each other.
     """
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            matrix = file["matrix"]
-            g, bins = (int(side) for side in matrix["shape"][:])
-            names = [name.decode() for name in matrix["features"]["name"][:]]
-            start = matrix["indptr"][:].astype(np.int64)
-            if isinstance(owner, dict):
-                owner = np.array([owner.get(name.decode(), -1) for name in matrix["barcodes"][:]], np.int64)
-            if len(start) != bins + 1 or len(owner) != bins or len(names) != g:
-                raise InputError(
-                    "the matrix does not fit its bins",
-                    where=path,
-                    expected=f"{bins:,} bins and {g:,} genes",
-                    found=f"{len(start) - 1:,} columns, {len(owner):,} owners, {len(names):,} names",
-                )
-            total = sparse.csr_matrix((n, g), dtype=np.float64)
-            for low, high in _slices(start):
-                part = slice(int(start[low]), int(start[high]))
-                where = np.repeat(owner[low:high], np.diff(start[low : high + 1]))
-                kept = where >= 0
-                gene, value = matrix["indices"][part][kept], matrix["data"][part][kept]
-                total += sparse.csr_matrix((value.astype(np.float64), (where[kept], gene)), shape=(n, g))
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            "the HDF5 matrix is damaged, cut short or of another layout",
-            where=path,
-            expected="a feature-barcode matrix of Space Ranger",
-            found=str(error)[:200],
-            mend="copy or download it again",
-        ) from error
+    with open_hdf5(path, "HDF5 matrix") as file:
+        matrix = require_group(file, "matrix", where=path)
+        shape = [int(side) for side in read_dataset(matrix, "shape", kinds="iu", where=path)]
+        names = read_names(require_group(matrix, "features", where=path), "name", where=path)
+        start = read_dataset(matrix, "indptr", kinds="iu", where=path).astype(np.int64)
+        if isinstance(owner, dict):
+            owner = np.array([owner.get(name, -1) for name in read_names(matrix, "barcodes", where=path)], np.int64)
+        stored = {name: require_dataset(matrix, name, where=path) for name in ("indices", "data")}
+        if shape != [len(names), len(owner)] or len(start) != len(owner) + 1 or not _rises(start, stored["data"]):
+            raise InputError(
+                "the matrix does not fit its bins",
+                where=path,
+                expected=f"{len(owner):,} bins and {len(names):,} genes, and a start for each bin, rising",
+                found=f"shape {shape}, {len(start) - 1:,} columns of {stored['data'].shape} values",
+            )
+        total = sparse.csr_matrix((n, len(names)), dtype=np.float64)
+        for low, high in _slices(start):
+            part = slice(int(start[low]), int(start[high]))
+            gene, value, begins = stored["indices"][part], stored["data"][part], start[low : high + 1] - start[low]
+            require_compressed(
+                value, gene, begins, shape=(high - low, len(names)), where=path, what=f"bins from {low:,}"
+            )
+            where = np.repeat(owner[low:high], begins[1:] - begins[:-1])
+            kept = where >= 0
+            total += sparse.csr_matrix((value[kept].astype(np.float64), (where[kept], gene[kept])), shape=total.shape)
     return total, names
+
+
+def _rises(start: NDArray[np.int64], data: Any) -> bool:
+    """Whether starts rise from 0 to the number of values, so that each bin's part can be read alone."""
+    ends = len(start) > 0 and data.ndim == 1 and start[0] == 0 and start[-1] == len(data)
+    return bool(ends and (start[1:] >= start[:-1]).all())
 
 
 def _slices(start: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -1,10 +1,9 @@
 """The features of every cell, streamed from the picture into one checksummed array, resumable block by block.
 
-An encoder's many numbers are brought to a few by a principal component analysis of some windows of this picture alone;
-no measured expression takes part. Beside them stand the colours and nuclei of `local`. Memory is bounded by a block.
+An encoder's many features are reduced to a few by a principal component analysis of some windows of this picture alone;
+no measured expression is used. Beside them stand the colours and nuclei of `local`. Memory is bounded by a block.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ Matrix = NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 FEATURES, BASIS = "features.zarr", "basis.zarr"
-ENGINE = 2  # raised when this file would give other numbers for the same work
+ENGINE = 2  # increased when this file would give different values for the same work
 COMPONENTS = 64
 _BLOCK_CELLS = 48
 _BASIS_BLOCKS = 10
@@ -35,7 +34,7 @@ _BASIS_CELLS = 20_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Basis:
-    """How an encoder's numbers become a few: `(x - mean) @ axes`.
+    """Projection of an encoder's features on a few components: `(x - mean) @ axes`.
 
     Parameters
     ----------
@@ -70,11 +69,11 @@ def write_cell_features(
     cells
         (c,) flat numbers of the cells that are needed; blocks without any are left zero.
     folder
-        What an interrupted call for the same work left there is used.
+        Blocks that an interrupted call for the same work left there are used.
     encoder
         None for colours and nuclei alone.
     basis
-        Of another picture, to be read with the same eyes; fitted on this one where None.
+        Of another picture, for the same projection as there; fitted on this one where None.
     progress
         Called with (blocks done, blocks in all).
 
@@ -133,7 +132,7 @@ def read_cell_features(folder: Path, cells: NDArray[np.intp]) -> Matrix:
             raise ResultError(
                 "features of some cells are missing or damaged",
                 where=folder,
-                mend="run the same command again; what is missing is done anew",
+                fix="run the same command again; what is missing is computed again",
             )
         block = array[band * side : (band + 1) * side]
         values[mine] = block[row[mine] - band * side, column[mine]]
@@ -161,7 +160,7 @@ def _basis(
         try:
             kept = np.asarray(arrays.open_array(path)[...], np.float32)
         except (ResultError, RuntimeError, ValueError, OSError):
-            shutil.rmtree(path)
+            arrays.discard(path)
         else:
             return Basis(kept[0], kept[1:].T)
     side = windows * reader.step
@@ -171,7 +170,7 @@ def _basis(
     chosen = np.unique(np.linspace(0, len(blocks) - 1, _BASIS_BLOCKS).astype(int))
     sample = []
     for row, column in (blocks[k] for k in chosen):
-        # one corner of the block is enough, so that more of the tissue is seen
+        # one corner of a block is enough; more of the tissue is seen in the same time
         few = max(1, windows // 2) if reader.side else windows
         r0, c0 = row * side, column * side
         here = wanted[r0 : r0 + few * reader.step, c0 : c0 + few * reader.step]
@@ -191,7 +190,7 @@ def _fitted(sample: Matrix) -> Basis:
     k = min(COMPONENTS, *sample.shape)
     with threadpool_limits(1):
         pca = PCA(k, svd_solver="covariance_eigh").fit(sample)
-    # float16 holds them where they are of order one
+    # scaled to order one, so that float16 can hold them
     scale = np.sqrt(np.maximum(pca.explained_variance_, 1e-12 * max(pca.explained_variance_[0], 1e-12)))
     return Basis(pca.mean_.astype(np.float32), (pca.components_ / scale[:, None]).T.astype(np.float32))
 
@@ -206,7 +205,7 @@ def _array(path: Path, grid: Grid, side: int, width: int, work: dict[str, Any]) 
                 return array
         except ResultError:
             pass
-        shutil.rmtree(path)
+        arrays.discard(path)
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         return arrays.create(path, shape=shape, dtype=np.float16, chunks=(side, side, width), attributes=work)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from histoscribe.maps.grid import Grid
+from histoscribe.numerics.bilinear import corners_around
 
 Matrix = NDArray[np.float32]
 
@@ -22,7 +23,7 @@ class Coarse:
     factor
         Cells on a side of a block.
     weight
-        (rows, columns) float64: how many of a block's cells take part.
+        (rows, columns) float64: how many of a block's cells are used.
     block
         (c,) flat number of the block of each cell.
     """
@@ -42,7 +43,7 @@ class Coarse:
         return total.reshape(*self.grid.shape, k)
 
     def smoothed(self, blocks: Matrix, sigma_um: float) -> Matrix:
-        """Gaussian mean over tissue about each block, (rows, columns, k) float32; glass takes no part."""
+        """Gaussian mean over tissue about each block, (rows, columns, k) float32; glass is excluded."""
         sigma = sigma_um / self.grid.um
         near = np.maximum(ndimage.gaussian_filter(self.weight, sigma, mode="constant"), 1e-6 * self.factor**2)
         smooth = np.empty_like(blocks)
@@ -53,20 +54,11 @@ class Coarse:
     def between(self, cells: Grid, chosen: NDArray[np.intp]) -> sparse.csr_matrix:
         """Linear interpolation from blocks to cells of another grid: (c, blocks) CSR float32, rows sum to 1."""
         rows, columns = self.grid.shape
-        place = cells.centres_um(chosen) / self.grid.um - 0.5  # (c, 2) in blocks
-        low = np.floor(place).astype(np.intp)
-        part = place - low
-        weights, index = [], []
-        for dx in (0, 1):
-            for dy in (0, 1):
-                x = np.clip(low[:, 0] + dx, 0, columns - 1)
-                y = np.clip(low[:, 1] + dy, 0, rows - 1)
-                share = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-                index.append(y * columns + x)
-                # a block of glass has no features: its share goes to its neighbours
-                weights.append(share * np.maximum(self.weight[y, x] > 0, 1e-6))
-        weight, column = np.stack(weights, axis=1), np.stack(index, axis=1)  # (c, 4)
-        weight /= weight.sum(axis=1, keepdims=True)
+        points, share = corners_around(cells.centres_um(chosen) / self.grid.um - 0.5)
+        x, y = np.clip(points[..., 0], 0, columns - 1), np.clip(points[..., 1], 0, rows - 1)  # (4, c)
+        # a block of glass has no features: its share goes to its neighbours
+        weight, column = (share * np.maximum(self.weight[y, x] > 0, 1e-6)).T, (y * columns + x).T  # (c, 4)
+        weight = weight / weight.sum(axis=1, keepdims=True)
         start = np.arange(0, 4 * len(chosen) + 1, 4)
         return sparse.csr_matrix(
             (weight.astype(np.float32).ravel(), column.ravel(), start), shape=(len(chosen), self.grid.size)

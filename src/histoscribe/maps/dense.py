@@ -1,7 +1,7 @@
-"""Mapper "dense", the default: a smooth field over space plus a linear answer to the picture, for few components.
+"""Mapper "dense", the default: a smooth field over space plus a linear response to the picture, for few components.
 
 Many genes become few components; each is a Gaussian process (`process`) that learns from means over true footprints
-and is then asked of every cell. How unsure the map is, is measured on spots that each had been left out.
+and then predicts every cell. The uncertainty of the map is measured on held-out spots.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class _Learnt:
         ]
         return np.column_stack(columns)
 
-    def answer(self) -> tuple[list[Float], Float]:
+    def coefficients(self) -> tuple[list[Float], Float]:
         """Weights, (3 p_b, k) per group, for the features as `Surroundings` gives them, and the constant, (k,)."""
         stacked = [np.column_stack([f.weights[b] for f in self.fields]) for b in range(len(self.scale))]
         weights = [w / s[:, None] for w, s in zip(stacked, self.scale, strict=True)]
@@ -76,7 +76,7 @@ class DenseMapper:
         known = {"rank": 20, "most_genes": 1000}
         for option in options:
             if option not in known:
-                raise ConfigError(f"the mapper has no option {option!r}", where="dense", mend=nearest(option, known))
+                raise ConfigError(f"the mapper has no option {option!r}", where="dense", fix=nearest(option, known))
         self.seed = seed
         self.rank, self.most_genes = (int(options.get(name, default)) for name, default in known.items())
         if not 1 <= self.rank <= MAX_RANK or self.most_genes < 1:
@@ -91,25 +91,25 @@ class DenseMapper:
         """Learn the map; see `Mapper.fit`."""
         if problem.features is None:
             raise InputError("this mapper needs features of the cells", where="dense")
-        tell = progress or (lambda done, total: None)
-        with threadpool_limits(1):  # the last digits must not hang on the number of threads
+        report = progress or (lambda done, total: None)
+        with threadpool_limits(1):  # the last digits must not depend on the number of threads
             seen = surroundings(problem.grid, problem.cells, problem.features[:], spot_um=problem.spot_um)
             under = seen.under(problem.footprint)
-            tell(1, _FOLDS + 3)
+            report(1, _FOLDS + 3)
             learnt = self._learn(problem, under)
-            tell(2, _FOLDS + 3)
-            held, by_picture = self._held_out(problem, under, learnt, tell)
+            report(2, _FOLDS + 3)
+            held, by_picture = self._held_out(problem, under, learnt, report)
             factors = self._factors(problem, seen, learnt)
             values = problem.log_values()
             transfer = _transfer(problem, under, learnt)
             transfer["interval"] = held_out_interval(values - by_picture, np.ones(len(problem)))
-            interval = held_out_interval(values - held.values, held.unsure)
+            interval = held_out_interval(values - held.values, held.uncertainty)
         return FactorMap(
             factors=factors,
             loadings=learnt.latent.loadings.astype(np.float32),
             level=learnt.latent.level.astype(np.float32),
             link="expm1",
-            spread=_unsureness(
+            spread=_uncertainty(
                 problem.grid.centres_um(problem.cells), problem.xy_um, _typical(learnt.fields), problem.pitch_um
             ),
             interval=interval,
@@ -132,11 +132,11 @@ class DenseMapper:
         return _Learnt(latent, tuple(fields), mean, scale)
 
     def _held_out(
-        self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt, tell: Progress
+        self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt, report: Progress
     ) -> tuple[HeldOut, Matrix]:
-        """Foretell every spot from those of other folds, and (n, t) the same by the picture alone."""
+        """Predict every spot from those of other folds, and (n, t) the same from the picture alone."""
         held, by_picture = np.empty(problem.counts.shape, np.float32), np.empty(problem.counts.shape, np.float32)
-        unsure = np.empty(len(problem))
+        uncertainty = np.empty(len(problem))
         fold = random_folds(len(problem), _FOLDS, seed=self.seed)
         for k in range(_FOLDS):
             inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
@@ -146,16 +146,16 @@ class DenseMapper:
             for values, learner in ((held, part), (by_picture, alone)):
                 scores = learner.at_spots(problem.xy_um[outside], hidden)
                 values[outside] = np.maximum(scores @ learner.latent.loadings + learner.latent.level, 0)
-            unsure[outside] = _unsureness(
+            uncertainty[outside] = _uncertainty(
                 problem.xy_um[outside], problem.xy_um[inside], _typical(learnt.fields), problem.pitch_um
             )
-            tell(3 + k, _FOLDS + 3)
-        return HeldOut(fold, held, unsure), by_picture
+            report(3 + k, _FOLDS + 3)
+        return HeldOut(fold, held, uncertainty), by_picture
 
     def _factors(self, problem: MapProblem, seen: Surroundings, learnt: _Learnt) -> Matrix:
         """Components of every cell, (c, k) float32."""
-        weights, constant = learnt.answer()
-        fine, wide = seen.answer(weights)
+        weights, constant = learnt.coefficients()
+        fine, wide = seen.response(weights)
         places = seen.coarse.grid.centres_um()
         used = np.flatnonzero(np.bincount(seen.between.indices, minlength=len(places)))
         for k, field in enumerate(learnt.fields):
@@ -178,8 +178,8 @@ def _picture_alone(problem: MapProblem, under: Sequence[Float], learnt: _Learnt)
 
 
 def _transfer(problem: MapProblem, under: Sequence[Float], learnt: _Learnt) -> dict[str, NDArray[Any]]:
-    """Return the answer to the picture alone, for slides without spots: weights per group and the constant."""
-    weights, constant = _picture_alone(problem, under, learnt).answer()
+    """Return the response to the picture alone, for slides without spots: weights per group and the constant."""
+    weights, constant = _picture_alone(problem, under, learnt).coefficients()
     return {f"weights_{b}": w.astype(np.float32) for b, w in enumerate(weights)} | {
         "constant": constant.astype(np.float32)
     }
@@ -191,7 +191,7 @@ def transferred(seen: Surroundings, transfer: Mapping[str, NDArray[Any]]) -> Mat
     Raises
     ------
     InputError
-        Where the slide's features are of another kind than the model's.
+        Where the slide's features differ in kind from the model's.
     """
     weights = [np.asarray(transfer[f"weights_{b}"], np.float64) for b in range(sum(map(_is_weights, transfer)))]
     expected = [3 * len(group) for group in seen.groups()]
@@ -201,9 +201,9 @@ def transferred(seen: Surroundings, transfer: Mapping[str, NDArray[Any]]) -> Mat
             where="map",
             expected=f"{sum(map(len, weights)):,} numbers per cell and surroundings",
             found=f"{sum(expected):,}",
-            mend="use the encoder that the model was made with",
+            fix="use the encoder that the model was made with",
         )
-    fine, wide = seen.answer(weights)
+    fine, wide = seen.response(weights)
     fine += seen.between @ wide
     fine += transfer["constant"]
     return np.clip(fine, -_FARTHEST, _FARTHEST, out=fine)
@@ -221,8 +221,8 @@ def _typical(fields: Sequence[Field]) -> Strengths:
     return Strengths(field, length, blocks, noise)
 
 
-def _unsureness(xy_um: Float, spots_um: Float, typical: Strengths, pitch_um: float) -> Matrix:
-    """How unsure places are beside one a pitch away from a spot: by the kriging variance of the nearest spot alone."""
+def _uncertainty(xy_um: Float, spots_um: Float, typical: Strengths, pitch_um: float) -> Matrix:
+    """Uncertainty of places relative to one a pitch away from a spot, by the kriging variance of the nearest spot."""
     distance, _ = cKDTree(spots_um).query(xy_um)
 
     def variance(d: Any) -> Any:

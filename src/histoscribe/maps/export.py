@@ -18,7 +18,7 @@ def add_maps(sdata: Any, maps: Maps) -> None:
 
     Coordinates are level-0 pixels in the system "global" and microns in the system "um", as of its other elements.
     `images["genes"]` are balanced molecules per cell, `images["factors"]` what any gene is decoded from, with the
-    loadings in `tables["loadings"]`; both are 0 off tissue, which `labels["mapped"]` tells.
+    loadings in `tables["loadings"]`; both are 0 off tissue, and `labels["mapped"]` is 1 on it.
     """
     import anndata
     import pandas as pd

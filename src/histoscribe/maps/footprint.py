@@ -1,7 +1,7 @@
-"""What a spot sees: the mean over its footprint, as one sparse operator on the cells of a grid.
+"""What a spot measures: the mean over its footprint, as one sparse operator on the cells of a grid.
 
-A footprint is a true disc, or a square for Visium HD. A cell counts by the area that the footprint covers of it, found
-in closed form, so that the operator is right whether a footprint holds hundreds of cells or lies within one.
+A footprint is a true disc, or a square for Visium HD. A cell is weighted by the area of it that the footprint covers,
+in closed form, so that the operator is exact whether a footprint holds hundreds of cells or lies within one.
 """
 
 from typing import Literal
@@ -33,7 +33,7 @@ def footprint_operator(
 
     Returns
     -------
-    (n, grid.size) float64 CSR; every row sums to 1. What reaches beyond the grid is left out of the mean.
+    (n, grid.size) float64 CSR; every row sums to 1. The part of a footprint beyond the grid is excluded from the mean.
 
     Raises
     ------
@@ -41,6 +41,18 @@ def footprint_operator(
         Where a centre is not finite or lies off the picture.
     ConfigError
         Where the diameter is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.maps.footprint import footprint_operator
+    >>> from histoscribe.maps.grid import Grid
+    >>> grid = Grid(rows=3, columns=3, um=20.0, mpp=1.0)
+    >>> under = footprint_operator(np.array([[30.0, 30.0]]), grid, diameter_um=40.0)
+    >>> under.toarray().reshape(3, 3).round(2)  # the weight of each cell in the mean under the spot
+    array([[0.03, 0.15, 0.03],
+           [0.15, 0.32, 0.15],
+           [0.03, 0.15, 0.03]])
     """
     area = footprint_areas(xy_px, grid, diameter_um=diameter_um, shape=shape)
     total = np.asarray(area.sum(axis=1)).ravel()
@@ -92,13 +104,13 @@ def _checked(xy_px: NDArray[np.floating], grid: Grid) -> Float:
             where="xy_px",
             expected=f"centres within {width:,.0f} x {height:,.0f} pixels",
             found=listing(some, 3),
-            mend="check that the coordinates are pixels of this picture, x (column) before y (row), and their scale",
+            fix="check that the coordinates are pixels of this picture, x (column) before y (row), and their scale",
         )
     return xy
 
 
 def _overlap(left: Float, top: Float, radius: float, shape: Shape) -> Float:
-    """Area of unit cells with upper left corners (left, top), about a footprint's centre, that it covers."""
+    """Area of unit cells with upper left corners (left, top), about a footprint's centre, that the footprint covers."""
     if shape == "square":
         across = np.clip(np.minimum(left + 1, radius) - np.maximum(left, -radius), 0, None)
         down = np.clip(np.minimum(top + 1, radius) - np.maximum(top, -radius), 0, None)

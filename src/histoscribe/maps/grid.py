@@ -84,7 +84,7 @@ def make_grid(image: SlideImage, *, um: float) -> Grid:
         Where the picture has no microns per pixel.
     """
     if image.mpp is None:
-        raise InputError("the image has no microns per pixel", where=image.path, mend="give `mpp`")
+        raise InputError("the image has no microns per pixel", where=image.path, fix="give `mpp`")
     height, width = (side * image.mpp for side in image.shape)
     if not (np.isfinite(um) and 0 < um <= min(height, width)):
         raise ConfigError(
@@ -99,13 +99,13 @@ def make_grid(image: SlideImage, *, um: float) -> Grid:
             f"a map of {rows:,} x {columns:,} cells is too large",
             where="um",
             expected=f"at most {_MOST_CELLS:,} cells",
-            mend=f"ask for larger cells, --um {um * (rows * columns / _MOST_CELLS) ** 0.5:.2g} or more",
+            fix=f"ask for larger cells, --um {um * (rows * columns / _MOST_CELLS) ** 0.5:.2g} or more",
         )
     return Grid(rows, columns, float(um), image.mpp)
 
 
 def tissue_cells(grid: Grid, mask: TissueMask, *, where: str) -> NDArray[np.intp]:
-    """Flat numbers of the cells whose centre lies on tissue, ascending.
+    """Flat numbers of the cells with their centre on tissue, ascending.
 
     Raises
     ------
@@ -122,6 +122,6 @@ def tissue_cells(grid: Grid, mask: TissueMask, *, where: str) -> NDArray[np.intp
             "no tissue was found on the picture, so there is nothing to map",
             where=where,
             expected="a stained section on a plain background",
-            mend="look at the picture; check that it is the H&E and not a mask or a blank overview",
+            fix="look at the picture; check that it is the H&E and not a mask or a blank overview",
         )
     return np.flatnonzero(found)

@@ -1,4 +1,4 @@
-"""Few latent components for many genes: what they share over the spots, found on the best-measured of them."""
+"""Few latent components for many genes: their shared variation over the spots, found on the best-measured genes."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,8 @@ class Latent:
     scores
         (n, k) float64 of mean 0 and unit variance.
     loadings
-        (k, t) float64: ln(1 + counts per 10,000) is `level + scores @ loadings` but for what the components leave out.
+        (k, t) float64: ln(1 + counts per 10,000) is `level + scores @ loadings` plus a residual that the components do
+        not explain.
     level
         (t,) float64.
     share
@@ -38,10 +39,11 @@ class Latent:
 
 
 def find_latent(counts: sparse.csr_matrix, library: Float, *, rank: int, most_genes: int, seed: int) -> Latent:
-    """Principal components of the most abundant genes, and the answer of every gene to them.
+    """Principal components of the most abundant genes, and the regression of every gene on them.
 
-    Genes are divided by their standard deviation over the square root of the share of it that is not sampling noise,
-    so that a gene counts by how much it tells. The noise is Poisson's, carried to the logarithm by its slope.
+    Genes are scaled to unit variance and weighted by the square root of the share of their variance that is not
+    sampling noise, so that a gene weighs by how much signal it has. The noise is Poisson's, carried to the logarithm by
+    its slope.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def find_latent(counts: sparse.csr_matrix, library: Float, *, rank: int, most_ge
     rank
         Components wanted; fewer where the spots or genes are fewer.
     most_genes
-        Genes that take part in finding them.
+        Genes that the components are found on.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def find_latent(counts: sparse.csr_matrix, library: Float, *, rank: int, most_ge
         scores = pca.fit_transform(scaled)
         kept = scores.std(axis=0) > 1e-6 * max(scores.std(axis=0).max(), 1e-12)
         scores = scores[:, kept] / scores[:, kept].std(axis=0)
-        level, loadings = _answers(counts, library, scores)
+        level, loadings = _regress_genes(counts, library, scores)
     return Latent(scores, loadings, level, pca.explained_variance_ratio_[kept])
 
 
@@ -95,7 +97,7 @@ def _informative(values: Float, library: Float) -> Float:
     return np.asarray(np.sqrt(np.clip(1 - noise / np.maximum(values.var(axis=0), 1e-12), 0.02, 1)))
 
 
-def _answers(counts: sparse.csr_matrix, library: Float, scores: Float) -> tuple[Float, Float]:
+def _regress_genes(counts: sparse.csr_matrix, library: Float, scores: Float) -> tuple[Float, Float]:
     """Least squares of every gene on the scores, which are uncorrelated: level (t,) and loadings (k, t)."""
     n, t = counts.shape
     level, loadings = np.empty(t), np.empty((scores.shape[1], t))

@@ -1,7 +1,7 @@
-"""What a cell of the map shows by itself: its colours, their unrest, and how much of it is nucleus.
+"""Local features of a cell of the map: its colours, how much they vary, and how much of it is nucleus.
 
-An encoder's grid is coarse and knows much; this is fine and knows little. Together they let a map follow borders that
-an encoder blurs. Everything is measured on pixels of one size in microns, block by block.
+An encoder's features are rich but coarse; these are simple but fine. Together they let a map follow borders that an
+encoder blurs. Everything is measured on pixels of one size in microns, block by block.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ Matrix = NDArray[np.float32]
 NAMES = ("haematoxylin", "eosin", "rest", "unrest_h", "unrest_e", "nuclear", "fine_h", "middle_h", "coarse_h")
 PX_PER_CELL = 8
 _MARGIN_CELLS = 2
-# standard deviations in microns of the bands whose energy tells small nuclei from large ones and from clumps
+# standard deviations in microns of the bands; their energy separates small nuclei from large ones and from clumps
 _BANDS_UM = ((0.8, 1.6), (1.6, 3.2), (3.2, 6.4))
 # optical densities of red, green, blue of haematoxylin and eosin (Ruifrok and Johnston 2001)
 _STAINS = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])
@@ -59,7 +59,7 @@ def local_block(image: SlideImage, grid: Grid, *, column: int, row: int, side: i
 
 
 def nuclear_threshold(image: SlideImage, grid: Grid, cells: NDArray[np.intp]) -> float:
-    """Optical density of haematoxylin that parts nuclei from the rest, by Otsu's method on blocks of tissue."""
+    """Optical density of haematoxylin that separates nuclei from the rest, by Otsu's method on blocks of tissue."""
     from skimage.filters import threshold_otsu
 
     chosen = cells[np.linspace(0, len(cells) - 1, _SAMPLE_BLOCKS).astype(np.intp)]
@@ -77,7 +77,7 @@ def _pixels(image: SlideImage, grid: Grid, column: int, row: int, side: int) -> 
     """Pixels of a block of cells, `PX_PER_CELL` a side of each: (h, w, 3) uint8."""
     centre = (np.array([[column, row]]) + side / 2) * grid.cell_px
     if image.mpp is None:
-        raise InputError("the image has no microns per pixel", where=image.path, mend="give `mpp`")
+        raise InputError("the image has no microns per pixel", where=image.path, fix="give `mpp`")
     tiles = read_tiles(image, centre, tile_um=side * grid.cell_px * image.mpp, out_px=side * PX_PER_CELL)
     return np.asarray(tiles[0])
 

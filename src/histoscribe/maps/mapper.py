@@ -1,8 +1,8 @@
-"""What a mapper is: it learns from spots what their picture's cells express, and gives a map of few factors.
+"""The protocol of mappers: a mapper learns expression from spots and their picture, and gives a map of few factors.
 
-A mapper never sees a section. It gets a picture, a grid of cells, the cells that are tissue and the sparse operator
-that averages cells over each spot's footprint; it gives factors per cell and loadings per gene, from which any gene is
-decoded when it is asked for. Balancing, writing, scoring and drawing are the same for all mappers.
+A mapper is never given a section. It gets a picture, a grid of cells, the cells that are tissue and the sparse operator
+that averages cells over each spot's footprint. It gives factors per cell and loadings per gene, from which any gene is
+decoded on request. Balancing, writing, scoring and drawing are the same for all mappers.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ class MapProblem:
         (t,) names of the columns of `counts`.
     features
         (c, p) float32 of what each cell looks like, an array or anything that gives one for a slice of rows; None
-        where the mapper that is asked for needs none.
+        where the mapper needs none.
     image
         The picture, for mappers that learn from pixels.
     pitch_um, spot_um
@@ -100,21 +100,42 @@ class MapProblem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """What a mapper foretold of spots that it had not seen.
+    """What a mapper predicted for spots that it had not seen.
 
     Parameters
     ----------
     fold
-        (n,) fold in which each spot was left out; -1 for spots that never were.
+        (n,) fold in which each spot was held out; -1 for spots that never were.
     values
-        (n, t) float32 ln(1 + expected counts per 10,000); NaN where never left out.
-    unsure
+        (n, t) float32 ln(1 + expected counts per 10,000); NaN where never held out.
+    uncertainty
         (n,) as `FactorMap.spread`, of the spots in their fold.
     """
 
     fold: NDArray[np.intp]
     values: Matrix
-    unsure: NDArray[np.floating]
+    uncertainty: NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reconstruction:
+    """The picture as a mapper's networks draw it from what they keep of it, beside the true one.
+
+    Parameters
+    ----------
+    made, truth
+        (h, w, 3) uint8 on the same raster, from the upper left corner of the picture on.
+    um_per_px
+        Microns per pixel.
+    ssim
+        Structural similarity of the two, mean over the tissue's pixels and the colours; None where the raster is
+        smaller than its window of 7 pixels.
+    """
+
+    made: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    um_per_px: float
+    ssim: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +156,7 @@ class FactorMap:
     link
         "expm1" where v is ln(1 + counts per 10,000), "linear" where it is counts per 10,000.
     spread
-        (c,) float32 above 0: how unsure a cell is beside others; 1 everywhere where nothing tells.
+        (c,) float32 above 0: relative uncertainty of a cell; 1 everywhere where it is not known.
     interval
         (2, t) float32: lower and upper residual of ln(1 + counts per 10,000) at spread 1, so that value + spread times
         these holds 90 % of spots that were not seen; NaN where it was not found.
@@ -146,7 +167,26 @@ class FactorMap:
     latent
         (c, d) float32 image embedding to be kept beside the map, or None.
     held
-        What was foretold of left-out spots, by which the map is scored; None where nothing was left out.
+        Predictions of held-out spots, by which the map is scored; None where no spots were held out.
+    reconstruction
+        The picture as the mapper draws it, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.maps import FactorMap
+    >>> made = FactorMap(
+    ...     factors=np.array([[0.0], [1.0], [2.0]], np.float32),  # three cells
+    ...     loadings=np.array([[3.0, 0.0]], np.float32),  # two genes
+    ...     level=np.array([1.0, 5.0], np.float32),
+    ...     link="linear",
+    ...     spread=np.ones(3, np.float32),
+    ...     interval=np.full((2, 2), np.nan, np.float32),
+    ... )
+    >>> made.per_10k()
+    array([[1., 5.],
+           [4., 5.],
+           [7., 5.]], dtype=float32)
     """
 
     factors: Matrix
@@ -159,6 +199,7 @@ class FactorMap:
     transfer: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     latent: Matrix | None = None
     held: HeldOut | None = None
+    reconstruction: Reconstruction | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts belong to each other."""

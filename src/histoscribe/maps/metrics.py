@@ -1,4 +1,4 @@
-"""How good a map is: agreement with the truth gene by gene, sharpness, mass, coverage, and what can be reached.
+"""Metrics of a map: agreement with the truth gene by gene, sharpness, mass, coverage, and the noise ceiling.
 
 Arrays of places by genes: places are hidden spots, or the cells of a raster that are tissue. A gene that is constant in
 the truth has no score (NaN); a constant prediction scores 0.
@@ -13,6 +13,8 @@ from scipy.stats import rankdata
 
 from histoscribe.expression.ceiling import split_counts
 from histoscribe.expression.normalise import library_size, log_per_10k
+from histoscribe.graph.moran import morans_i
+from histoscribe.numerics.correlation import columnwise_pearson
 
 Float = NDArray[np.float64]
 
@@ -23,12 +25,10 @@ _LEAST_TRUST = 0.1
 
 def pearson(truth: NDArray[Any], predicted: NDArray[Any]) -> Float:
     """Pearson correlation of each gene, (n, t) twice to (t,)."""
-    a = np.asarray(truth, np.float64) - np.mean(truth, axis=0, dtype=np.float64)
-    b = np.asarray(predicted, np.float64) - np.mean(predicted, axis=0, dtype=np.float64)
-    size = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
-    score = np.divide((a * b).sum(axis=0), size, out=np.zeros(a.shape[1]), where=size > 0)
-    score[(a * a).sum(axis=0) <= (_FLAT * np.maximum(np.abs(truth).max(axis=0, initial=0), 1e-30)) ** 2] = np.nan
-    return np.asarray(score)
+    truth = np.asarray(truth, np.float64)
+    score = columnwise_pearson(truth, predicted)
+    score[np.ptp(truth, axis=0) <= _FLAT * np.maximum(np.abs(truth).max(axis=0, initial=0), 1e-30)] = np.nan
+    return score
 
 
 def spearman(truth: NDArray[Any], predicted: NDArray[Any]) -> Float:
@@ -41,24 +41,16 @@ def moran_ratio(
 ) -> Float:
     """Moran's I of the prediction over that of the truth, (t,): above 1 it is smoother than the truth.
 
-    Sampling noise adds to a measurement's variance and nothing to what neighbours share, so that the truth's I is that
-    of the measurement over its `reliability`, (t,), the square of `thinning_ceiling`; 1 where None.
+    Sampling noise adds to a measurement's variance but not to the covariance of neighbours. The truth's I is therefore
+    that of the measurement over its `reliability`, (t,), the square of `thinning_ceiling`; 1 where None.
 
     NaN where the truth has hardly any spatial structure (I below 0.05) or the measurement hardly any reliability
-    (below 0.1), for then the ratio tells nothing.
+    (below 0.1); the ratio is meaningless there.
     """
     trust = np.ones(np.shape(truth)[1]) if reliability is None else np.asarray(reliability, np.float64)
     own, other = morans_i(truth, graph) / np.maximum(trust, 1e-9), morans_i(predicted, graph)
     known = (own > 0.05) & (trust >= _LEAST_TRUST)
     return np.asarray(np.divide(other, own, out=np.full(len(own), np.nan), where=known))
-
-
-def morans_i(values: NDArray[Any], graph: sparse.csr_matrix) -> Float:
-    """Moran's I, n / sum(w) * sum_ij w_ij z_i z_j / sum_i z_i^2 (Moran 1950), of dense columns (n, t), to (t,)."""
-    z = np.asarray(values, np.float64) - np.mean(values, axis=0, dtype=np.float64)
-    spread = (z * z).sum(axis=0)
-    along = (z * (graph @ z)).sum(axis=0) * (len(z) / max(float(graph.sum()), 1.0))
-    return np.asarray(np.divide(along, spread, out=np.zeros(z.shape[1]), where=spread > 1e-20))
 
 
 def grid_graph(tissue: NDArray[np.bool_]) -> sparse.csr_matrix:
@@ -112,8 +104,8 @@ def thinning_ceiling(
 ) -> Float:
     """Highest Pearson correlation with ln(1 + counts per 10,000) that sampling noise allows, (t,).
 
-    The counts are split by chance into halves; how far these agree, made good for the whole by the formula of Spearman
-    and Brown, is the reliability, and its square root is what a perfect map would reach.
+    The counts are split at random into halves. Their correlation, corrected to full depth by the formula of Spearman
+    and Brown, is the reliability; its square root is what a perfect map would reach.
 
     Parameters
     ----------
@@ -132,25 +124,3 @@ def thinning_ceiling(
         agreement += np.nan_to_num(pearson(*halves)) / splits
     reliability = np.clip(2 * agreement / (1 + np.maximum(agreement, 0)), 0, 1)
     return np.asarray(np.sqrt(reliability))
-
-
-def by_stratum(score: Float, abundance: Float, *, strata: int = 4) -> list[dict[str, float]]:
-    """Mean score of genes of like abundance, from rare to abundant, equal numbers of genes each.
-
-    Returns
-    -------
-    Rows of `lowest`, `highest` (abundance), `genes`, `mean`.
-    """
-    order = np.argsort(abundance, kind="stable")
-    rows = []
-    for part in np.array_split(order, min(strata, len(order))):
-        known = score[part][np.isfinite(score[part])]
-        rows.append(
-            {
-                "lowest": float(abundance[part].min()),
-                "highest": float(abundance[part].max()),
-                "genes": len(part),
-                "mean": float(known.mean()) if len(known) else float("nan"),
-            }
-        )
-    return rows

@@ -1,6 +1,6 @@
-"""From a section to what a mapper learns from: the one file of this room that touches `Section`."""
+"""From a section to what a mapper learns from: the only file of this package that reads a `Section`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -10,16 +10,17 @@ from scipy import sparse
 
 from histoscribe.errors import ConfigError, InputError, listing
 from histoscribe.expression.normalise import library_size
+from histoscribe.graph.spacing import pitch_of
 from histoscribe.maps.footprint import Shape, footprint_operator
 from histoscribe.maps.grid import Grid, make_grid, tissue_cells
-from histoscribe.section import Section, pitch_px
+from histoscribe.section import Section
 from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tissue import TissueMask
 
 _FINEST_UM, _COARSEST_UM = 8.0, 64.0  # of the cells that a model works on
 _PX_PER_CELL = 3
-_LEARN_GENES = 1000  # that help to find what genes share, beside those that are asked for
-_SPOT_SHARE = 0.55  # of the pitch, where no lattice tells a spot's diameter
+_LEARN_GENES = 1000  # the most abundant, which are learnt from beside those asked for
+_SPOT_SHARE = 0.55  # of the pitch, where no lattice gives a spot's diameter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +36,7 @@ def footprints_of(section: Section) -> Footprints:
     """Footprints of a section's spots: squares for Visium HD, discs otherwise."""
     lattice = section.lattice
     if lattice is None:
-        pitch = pitch_px(section.xy_px) * section.mpp
+        pitch = pitch_of(section.xy_px) * section.mpp
         return Footprints(_SPOT_SHARE * pitch, "disc", pitch)
     shape: Shape = "square" if section.platform == "visium_hd" else "disc"
     return Footprints(lattice.spot_diameter_um, shape, lattice.pitch_um)
@@ -44,7 +45,7 @@ def footprints_of(section: Section) -> Footprints:
 def model_grid(image: SlideImage, *, um: float) -> Grid:
     """Cells that a model works on: as small as asked, but 8 um at least and three pixels of the picture.
 
-    Raises ConfigError where `um` cannot be.
+    Raises ConfigError where `um` is not possible.
     """
     wanted = make_grid(image, um=um)
     least = float(np.clip(_PX_PER_CELL * wanted.mpp, _FINEST_UM, _COARSEST_UM))
@@ -74,19 +75,26 @@ def counted(section: Section) -> tuple[sparse.csr_matrix, NDArray[np.float64]]:
             "this section has no counts, so there is nothing to make a map from",
             where=f"section {section.name!r}",
             expected="genes counted on the spots",
-            mend="give the counts; or map it with the model of another section, --model",
+            fix="give the counts; or map it with the model of another section, --model",
         )
     counts = sparse.csr_matrix(section.spots.X, dtype=np.float64)
     return counts, library_size(counts)
 
 
-def chosen_genes(genes: str | Sequence[str], names: Sequence[str], counts: sparse.csr_matrix) -> list[str]:
+def chosen_genes(
+    genes: str | Sequence[str], names: Sequence[str], counts: sparse.csr_matrix, *, left_out: Collection[str] = ()
+) -> list[str]:
     """Genes that were asked for: names, "A,B,C", "top:50" (the most abundant) or "all".
+
+    Parameters
+    ----------
+    left_out
+        Further genes that were measured, which the quality control has left out.
 
     Raises
     ------
     InputError
-        Where a gene was not measured; the nearest names are told.
+        Where a gene was not measured, with the nearest names, or is left out.
     ConfigError
         Where nothing or no number is asked for.
     """
@@ -105,12 +113,19 @@ def chosen_genes(genes: str | Sequence[str], names: Sequence[str], counts: spars
         raise ConfigError("no gene is named", where="genes", expected="names, top:50 or all")
     held = set(known)
     absent = [name for name in asked if name not in held]
+    lost = [name for name in absent if name in left_out]
+    if lost:
+        raise InputError(
+            f"quality control leaves out {len(lost):,} of {len(asked):,} genes that are asked for: {listing(lost)}",
+            where="genes",
+            fix="do not ask for them, or lower min_spots_per_gene",
+        )
     if absent:
         raise InputError(
             f"{len(absent):,} of {len(asked):,} genes were not measured on this section: {listing(absent)}",
             where="genes",
             found=f"{len(known):,} genes, such as {listing(known, 3)}",
-            mend="; ".join(f"{name}: {_near(name, known)}" for name in absent[:3])
+            fix="; ".join(f"{name}: {_near(name, known)}" for name in absent[:3])
             + ". Genes are named as in the section's own table",
         )
     return asked

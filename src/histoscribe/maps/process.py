@@ -1,11 +1,11 @@
-"""A Gaussian process over tissue: a smooth field in space plus a linear answer to what the picture shows.
+"""A Gaussian process over tissue: a smooth field in space plus a linear response to what the picture shows.
 
     y(s) = f(xy_s) + sum_b x_b(s) . w_b + noise,   f ~ GP(0, v k(|xy - xy'| / l)),   w_b ~ N(0, v_b / p_b)
 
 with k of Matern's kind with smoothness 3/2 (Rasmussen and Williams 2006, eq. 4.17). Everything is linear in the
-features, so features averaged over a spot's footprint teach the answer of single cells. Strengths, length and noise are
-those of the greatest marginal likelihood (their eq. 5.8, 5.9), held near sensible values by a weak prior. The field is
-carried by at most `INDUCING` of the spots (their section 8.3.1), so that memory and time stay bounded.
+features, so the weights learnt on features averaged over footprints hold for single cells. Strengths, length and noise
+maximise the marginal likelihood (their eq. 5.8, 5.9), with a weak prior near sensible values. The field is represented
+by at most `INDUCING` of the spots (their section 8.3.1), so that memory and time stay bounded.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ INDUCING = 768
 _FIT_SPOTS = 400
 _PRIOR_SD = 1.5  # of the logarithms of all parameters
 _STEPS, _ENOUGH = 20, 1e-5
-_FARTHEST = 7.0  # that a logarithm may move
+_FARTHEST = 7.0  # how far a logarithm may move from its start
 _JITTER = 1e-6
 
 
@@ -36,7 +36,7 @@ class Strengths:
     field, length_um
         Variance and length of the smooth field.
     blocks
-        Variance of the answer to each block of features.
+        Variance of the response to each block of features.
     noise
         Variance of what neither explains.
     """
@@ -56,7 +56,7 @@ class Field:
     weights
         One (p_b,) per block of features.
     nodes_um, alpha
-        (m, 2) places that carry the smooth field and their (m,) coefficients.
+        (m, 2) places of the field's basis functions and their (m,) coefficients.
     strengths
         Its parameters.
     """
@@ -76,7 +76,7 @@ class Field:
 
 
 def find_strengths(y: Float, xy_um: Float, blocks: Sequence[Float], *, start_um: float) -> Strengths:
-    """Strengths, length and noise that make the values likeliest.
+    """Strengths, length and noise that maximise the likelihood of the values.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _distance(a: Float, b: Float) -> Float:
 
 
 def _spread_out(xy_um: Float, most: int) -> NDArray[np.intp]:
-    """At most `most` rows that cover the whole evenly: every so many along a serpentine of narrow bands."""
+    """At most `most` rows that cover the whole evenly: equally spaced along a serpentine of narrow bands."""
     n = len(xy_um)
     if n <= most:
         return np.arange(n)

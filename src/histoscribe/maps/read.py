@@ -1,4 +1,4 @@
-"""A map as its user sees it: any gene as a raster in microns, or as the mean under a footprint."""
+"""Reading a map: any gene as a raster in microns, or as the mean under a footprint."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from histoscribe.errors import ConfigError, InputError, listing, nearest
 from histoscribe.maps.balance import Balance, make_balance
 from histoscribe.maps.grid import Grid
 from histoscribe.maps.store import StoredMap, read_map
+from histoscribe.store.result import require_undamaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,25 @@ class Maps:
 
     Notes
     -----
-    A map is decoded when asked for. Balanced, its sum over each spot's footprint is the number of molecules counted
-    there; not balanced, it is what the model expects, without the spots' sampling noise.
+    A gene is decoded on request. In a balanced map the sum over each spot's footprint is the number of molecules
+    counted there; a map that is not balanced is what the model expects, without the spots' sampling noise.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import histoscribe as hs
+    >>> from histoscribe.phantom import write_spaceranger
+    >>> outs = write_spaceranger(hs.make_phantom(7, size_um=500.0, mpp=1.0), Path("my_section"))
+    >>> settings = hs.MapSettings(encoder="none")
+    >>> done = hs.map_section("my_section", genes="top:1", um=32, out="maps", settings=settings)
+    >>> maps = hs.read_maps("maps")
+    >>> gene = maps.genes[0]
+    >>> dict(maps.gene(gene).sizes)
+    {'y': 16, 'x': 16}
+    >>> counted = hs.read_section("my_section").spots[:, gene].X.toarray()[:, 0]
+    >>> bool(np.allclose(maps.spot_sums(gene), counted, atol=0.1))
+    True
     """
 
     stored: StoredMap
@@ -65,8 +83,13 @@ class Maps:
         return dict(self.stored.factors.evidence)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided in reading the section, such as that a damaged picture was read."""
+        return self.stored.notes
+
+    @property
     def scores(self) -> "pd.DataFrame | None":
-        """Scores gene by gene on spots that were left out, beside baselines; see `maps.scores`. None without spots."""
+        """Scores gene by gene on held-out spots, beside baselines; see `maps.scores`. None without spots."""
         return self.stored.scores.get("spots")
 
     @property
@@ -83,7 +106,7 @@ class Maps:
             One of `genes`.
         unit
             "counts" (molecules per cell of the raster), "per_10k" or "log" (`ln(1 + per_10k)`). "counts" where None,
-            or "per_10k" on a slide without spots, of which nothing tells how many molecules it would have given.
+            or "per_10k" on a slide without spots, where the number of molecules is not known.
         balanced
             Whether the sums under spots are brought to the spots' counts.
 
@@ -95,7 +118,7 @@ class Maps:
         Raises
         ------
         InputError
-            Where there is no such gene; the nearest names are told.
+            Where there is no such gene; the message lists the nearest names.
         """
         import xarray
 
@@ -126,7 +149,7 @@ class Maps:
         unit, balanced
             As of `gene`. "log" is the logarithm of the mean, as it is measured on a spot.
         square_um
-            Side of a square bin to be asked instead of the spots' own footprint: 2, 8 or 16 for Visium HD.
+            Side of a square bin to be used instead of the spots' own footprint: 2, 8 or 16 for Visium HD.
 
         Returns
         -------
@@ -157,7 +180,7 @@ class Maps:
     def interval(self, xy_px: NDArray[np.floating], name: str) -> NDArray[np.float32]:
         """Where 90 % of measurements on spots that were not seen lie: (m, 2) float32, ln(1 + counts per 10,000).
 
-        NaN where the map was made from too few spots to tell.
+        NaN where the map was made from too few spots.
         """
         xy = np.asarray(xy_px, np.float64).reshape(-1, 2)
         area = self.stored.areas(xy)
@@ -169,13 +192,13 @@ class Maps:
         return np.asarray(np.maximum(ends, 0), np.float32)
 
     def spot_sums(self, name: str) -> NDArray[np.float64]:
-        """Sum of the balanced map under each spot that it was made from, (n,), to be compared with its counts."""
+        """Sum of the balanced map under each spot that it was made from, (n,), to compare with the spot's counts."""
         return np.asarray(self._balance.area @ self._counts(name, balanced=True).astype(np.float64))
 
     def to_anndata(self, names: Sequence[str], *, unit: Unit | None = None) -> Any:
         """Return the cells as AnnData: X (c, k) float32, `obsm["spatial"]` (c, 2) in level-0 pixels, factors.
 
-        `obs` has the row and column of each cell, so that maps go back to bins.
+        `obs` has the row and column of each cell, so that maps can be assigned to bins.
         """
         import anndata
         import pandas as pd
@@ -232,7 +255,7 @@ class Maps:
     def _column(self, name: str) -> int:
         if name not in self._columns:
             raise InputError(
-                f"there is no map of {name!r}", where=f"maps of {self.stored.section}", mend=nearest(name, self.genes)
+                f"there is no map of {name!r}", where=f"maps of {self.stored.section}", fix=nearest(name, self.genes)
             )
         return self._columns[name]
 
@@ -250,7 +273,7 @@ class Maps:
 
 
 def read_maps(folder: Path | str) -> Maps:
-    """Open the maps that `histoscribe map` wrote, or those in the result of a run.
+    """Open the maps in the result of a section, as `histoscribe map` or `histoscribe run --map` wrote it.
 
     Parameters
     ----------
@@ -262,6 +285,5 @@ def read_maps(folder: Path | str) -> Maps:
     ResultError
         Where there are no maps, or a file is missing or damaged.
     """
-    folder = Path(folder)
-    within = folder / "maps"
-    return Maps(read_map(within if (within / "map.json").is_file() else folder))
+    names = ("maps", "cells") if (Path(folder) / "cells").is_dir() else ("maps",)
+    return Maps(read_map(require_undamaged(Path(folder), "the map", names=names) / "maps"))

@@ -1,4 +1,4 @@
-"""A map on smaller cells than the model worked on: factors are carried over linearly, for they change slowly."""
+"""A map on smaller cells than the model's: factors are interpolated linearly, because they change slowly."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from histoscribe.maps.mapper import FactorMap
 
 
 def refined(found: FactorMap, model: Grid, cells: NDArray[np.intp], grid: Grid, wanted: NDArray[np.intp]) -> FactorMap:
-    """Carry a map from cells of the model's grid to wanted cells of another.
+    """Interpolate a map from cells of the model's grid to wanted cells of another.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def refined(found: FactorMap, model: Grid, cells: NDArray[np.intp], grid: Grid, 
     weight = np.zeros(model.size)
     weight[cells] = 1
     between = Coarse(model, 1, weight.reshape(model.shape), cells).between(grid, wanted)[:, cells]
-    # a cell beside the model's tissue takes what the cells about it have, in full
+    # weights are normalised again, so that a cell at the tissue's border takes the mean of the tissue beside it
     total = np.maximum(np.asarray(between.sum(axis=1)).ravel(), 1e-12).astype(np.float32)
     latent = None if found.latent is None else np.asarray(between @ found.latent) / total[:, None]
     return replace(

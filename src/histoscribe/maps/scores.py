@@ -1,16 +1,16 @@
-"""Scores of a map gene by gene, beside baselines: on left-out spots, and in fine bins where the truth is known.
+"""Scores of a map gene by gene, beside baselines: on held-out spots, and in fine bins where the truth is known.
 
-Every method foretells the same places from the same spots. A table of scores has one row per gene and method:
+Every method predicts the same places from the same spots. A table of scores has one row per gene and method:
 
     gene, abundance (mean counts per spot or bin), stratum (1 the rarest quarter of the genes, 4 the most abundant)
-    method          map (as it is expected), nearest, gaussian, kriging, ridge_colour; in bins also map_balanced
+    method          map (expected), nearest, gaussian, kriging, ridge_colour; in bins also map_balanced
     pearson         of ln(1 + counts per 10,000)
     pearson_raw     of counts per 10,000
     spearman        the same for both
-    moran_ratio     Moran's I over that of the truth without its sampling noise: above 1 is smoother than the truth
-    ssim            in bins alone, where the fine truth is known
+    moran_ratio     Moran's I over that of the truth, corrected for sampling noise: above 1 is smoother than the truth
+    ssim            only in bins, where the fine truth is known
     ceiling         highest `pearson` that sampling noise allows
-    coverage        share of left-out spots within their 90 % interval, which the other folds gave; the map's alone
+    coverage        share of held-out spots within their 90 % interval, found on the other folds; the map's alone
     spot_sum_error  largest relative error of the balanced map's sums under spots; the map's alone
 """
 
@@ -56,7 +56,7 @@ class Places:
     ceiling
         (t,) highest correlation with `truth` that sampling noise allows; 1 where it holds none.
     tissue
-        (rows, columns) bool of a raster whose true cells are the places, row by row; None where they are no raster.
+        (rows, columns) bool, True at the places, which are numbered row by row; None where they form no raster.
     """
 
     truth: NDArray[Any]
@@ -78,21 +78,21 @@ class Places:
 
 
 def _ssim(truth: NDArray[Any], predicted: NDArray[Any], tissue: NDArray[np.bool_]) -> float:
-    """SSIM of the values of a raster's true cells, (m,) twice."""
+    """SSIM of two sets of values at the True cells of a raster, (m,) each."""
     rasters = np.zeros((2, *tissue.shape))
     rasters[:, tissue] = truth, predicted
     return metrics.ssim(rasters[0], rasters[1], tissue)
 
 
 def spot_scores(problem: MapProblem, held: HeldOut, colours: Float, *, genes: int) -> pd.DataFrame:
-    """Score a map on the spots that it left out, beside baselines that had the same spots; see the table above.
+    """Score a map on its held-out spots, beside baselines that learnt from the same spots; see the table above.
 
     Parameters
     ----------
     colours
         (n, p) of `spot_colours`.
     genes
-        How many of the problem's first genes are scored; of more than `MOST_GENES` the most abundant.
+        How many of the problem's first genes are scored, but at most the `MOST_GENES` most abundant of them.
     """
     chosen = most_abundant(problem.counts[:, :genes], MOST_GENES)
     known = np.flatnonzero(held.fold >= 0)
@@ -162,7 +162,7 @@ class FineBins:
 
 
 def bin_scores(maps: Maps, bins: FineBins, *, colours: tuple[Float, Float], most_genes: int = 200) -> pd.DataFrame:
-    """Score a map, as it is expected and balanced, in bins finer than its spots, beside baselines from the same spots.
+    """Score a map, expected and balanced, in bins finer than its spots, beside baselines from the same spots.
 
     Parameters
     ----------
@@ -193,14 +193,14 @@ def bin_scores(maps: Maps, bins: FineBins, *, colours: tuple[Float, Float], most
 
 
 def cross_coverage(values: NDArray[Any], predicted: NDArray[Any], held: HeldOut) -> Float:
-    """Share of left-out spots that lie in the 90 % interval that all other folds gave, (t,); NaN with one fold only."""
+    """Share of held-out spots inside the 90 % interval from all other folds, (t,); NaN with one fold only."""
     inside, judged = np.zeros(values.shape[1]), 0
     for k in np.unique(held.fold[held.fold >= 0]):
         mine, others = held.fold == k, (held.fold != k) & (held.fold >= 0)
         if not others.any():
             continue
-        low, high = held_out_interval(values[others] - predicted[others], held.unsure[others])
-        spread = held.unsure[mine, None]
+        low, high = held_out_interval(values[others] - predicted[others], held.uncertainty[others])
+        spread = held.uncertainty[mine, None]
         ends = np.maximum(predicted[mine] + spread * low, 0), predicted[mine] + spread * high
         inside += ((values[mine] >= ends[0]) & (values[mine] <= ends[1])).sum(axis=0)
         judged += int(np.count_nonzero(mine))
@@ -227,11 +227,11 @@ def summary(table: pd.DataFrame) -> list[dict[str, Any]]:
     for stratum in (0, *sorted(table["stratum"].unique())):
         part = table if stratum == 0 else table[table["stratum"] == stratum]
         for method, own in part.groupby("method", sort=False):
-            told = {name: _mean(own[name]) for name in columns}
-            if told.get("spot_sum_error") is not None:
-                told["spot_sum_error"] = float(own["spot_sum_error"].max())
+            means = {name: _mean(own[name]) for name in columns}
+            if means.get("spot_sum_error") is not None:
+                means["spot_sum_error"] = float(own["spot_sum_error"].max())
             ends = {"lowest": float(own["abundance"].min()), "highest": float(own["abundance"].max())}
-            rows.append({"stratum": int(stratum), "method": str(method), "genes": len(own), **ends, **told})
+            rows.append({"stratum": int(stratum), "method": str(method), "genes": len(own), **ends, **means})
     return rows
 
 
@@ -241,7 +241,7 @@ def _mean(values: "pd.Series[float]") -> float | None:
 
 
 def _baselines(problem: MapProblem, values: Float, fold: NDArray[np.intp], colours: Float) -> dict[str, Matrix]:
-    """Foretell every fold from the others: (n, t) by method, NaN for spots of no fold."""
+    """Predict every fold from the others: (n, t) by method, NaN for spots of no fold."""
     found = {
         name: np.full(values.shape, np.nan, np.float32) for name in ("nearest", "gaussian", "kriging", "ridge_colour")
     }

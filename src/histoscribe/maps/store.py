@@ -1,14 +1,17 @@
-"""A map as files: factors, loadings and the spots' counts, so that any gene is decoded when it is asked for.
+"""A map as files: factors, loadings and the spots' counts, so that any gene can be decoded on request.
 
     map.json        grid, genes, unit of the factors, footprints, evidence
     factors.zarr    (cells, r) float16          loadings.zarr   (r, genes)       level.zarr, interval.zarr, spread.zarr
     cells.zarr      flat number of each cell    counts.zarr     the spots' counts, compressed sparse rows in one array
-    scores.csv      how well left-out spots were foretold, gene by gene
+    scores.csv      how well held-out spots were predicted, gene by gene
     latent.zarr     (cells, d) float16 image embedding, of a mapper that has networks
+    reconstructed.png  the picture as these networks draw it
 
-All arrays carry checksums. Eighteen thousand genes cost what their loadings cost: megabytes.
+All arrays carry checksums. Eighteen thousand genes take only as much room as their loadings: megabytes.
 """
 
+import io
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,12 +26,15 @@ from histoscribe.maps.footprint import Shape, footprint_areas
 from histoscribe.maps.grid import Grid
 from histoscribe.maps.mapper import FactorMap
 from histoscribe.store import arrays
+from histoscribe.store.compressed import require_compressed
 from histoscribe.store.files import read_json, write_bytes, write_json, writing_to
+from histoscribe.store.received import require_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+RECONSTRUCTED = "reconstructed.png"
 _ROWS = 65_536
 _SCORES = {"spots": "scores.csv", "bins": "bin_scores.csv"}
 
@@ -54,7 +60,9 @@ class StoredMap:
     diameter_um, shape, pitch_um
         Their footprints, and how far apart they are.
     facts
-        Whatever else should be kept: fit for JSON.
+        Anything else to keep, as JSON values.
+    notes
+        What was decided in reading the section, such as that a damaged picture was read.
     scores
         Tables of `maps.scores` by where they were found, "spots" and "bins"; written by `write_scores`.
     """
@@ -71,6 +79,7 @@ class StoredMap:
     shape: Shape = "disc"
     pitch_um: float = 100.0
     facts: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     scores: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
 
     def areas(self, xy_px: NDArray[np.float64], *, square_um: float | None = None) -> sparse.csr_matrix:
@@ -100,6 +109,8 @@ def write_map(folder: Path, stored: StoredMap) -> None:
     with writing_to(folder):
         for name, values in tables.items():
             arrays.write(folder / f"{name}.zarr", values, chunk_rows=_ROWS)
+        if factors.reconstruction is not None:
+            write_bytes(folder / RECONSTRUCTED, _png(factors.reconstruction.made))
         write_json(
             folder / "map.json",
             {
@@ -116,8 +127,17 @@ def write_map(folder: Path, stored: StoredMap) -> None:
                 "transfer": sorted(factors.transfer),
                 "evidence": dict(factors.evidence),
                 "facts": stored.facts,
+                "notes": list(stored.notes),
             },
         )
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def write_scores(folder: Path, tables: "Mapping[str, pd.DataFrame]") -> None:
@@ -138,7 +158,7 @@ def _read_scores(folder: Path) -> "dict[str, pd.DataFrame]":
             if path.is_file()
         }
     except ValueError as error:
-        raise ResultError(f"unreadable ({error})", where=folder, mend="make the map again: histoscribe map") from error
+        raise ResultError(f"unreadable ({error})", where=folder, fix="make the map again: histoscribe map") from error
 
 
 def read_map(folder: Path) -> StoredMap:
@@ -148,6 +168,8 @@ def read_map(folder: Path) -> StoredMap:
     ------
     ResultError
         Where there is no map, it is of a later version, or a file is missing or damaged.
+    InputError
+        Where its counts contradict each other.
     """
     path = folder / "map.json"
     if not path.is_file():
@@ -155,50 +177,83 @@ def read_map(folder: Path) -> StoredMap:
             "there is no map here",
             where=folder,
             expected="a folder that `histoscribe map` wrote",
-            mend="give the folder that was its --out",
+            fix="give the folder that was its --out",
         )
-    told = read_json(path)
-    if told.get("format") != FORMAT:
+    record = read_json(path)
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
         raise ResultError(
-            "this map was written by another version", where=path, expected=f"format {FORMAT}", found=told.get("format")
+            "this map was written by another version", where=path, expected=f"format {FORMAT}", found=found
         )
+    try:
+        return _rebuilt(folder, record)
+    # a manifest proves that nothing changed since it was written, not that histoscribe wrote it
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ResultError(
+            "this map does not say what a map says",
+            where=path,
+            found=f"{type(error).__name__}: {error}",
+            fix="get the map again from whoever made it",
+        ) from error
+
+
+def _rebuilt(folder: Path, record: dict[str, Any]) -> StoredMap:
     spots, index = _read(folder, "spots"), _read(folder, "counts")
-    n, t = len(spots), len(told["genes"])
-    counts = sparse.csr_matrix((_read(folder, "molecules"), index[n + 1 :], index[: n + 1]), shape=(n, t))
+    n, t = len(spots), len(record["genes"])
+    molecules, starts, indices = _read(folder, "molecules"), index[: n + 1], index[n + 1 :]
+    require_compressed(molecules, indices, starts, shape=(n, t), where=folder / "counts.zarr", what="counts")
+    counts = sparse.csr_matrix((molecules, indices, starts), shape=(n, t))
     factors = FactorMap(
         factors=_read(folder, "factors").astype(np.float32),
         loadings=_read(folder, "loadings"),
         level=_read(folder, "level"),
-        link=told["link"],
+        link=record["link"],
         spread=_read(folder, "spread").astype(np.float32),
         interval=_read(folder, "interval"),
-        evidence=told["evidence"],
-        transfer={name: _read(folder, f"transfer_{name}") for name in told["transfer"]},
+        evidence=record["evidence"],
+        transfer={name: _read(folder, f"transfer_{name}") for name in record["transfer"]},
         latent=_read(folder, "latent").astype(np.float32) if (folder / "latent.zarr").is_dir() else None,
     )
+    grid, cells = Grid(**_numbers(record["grid"])), _read(folder, "cells").astype(np.intp)
+    footprint = record["footprint"]
+    _numbers({name: value for name, value in footprint.items() if name != "shape"})
+    if factors.loadings.shape != (factors.factors.shape[1], t) or factors.factors.shape[0] != len(cells):
+        raise ValueError("its factors, loadings, genes and cells do not fit each other")
+    if len(cells) and not (cells.min() >= 0 and cells.max() < grid.size):
+        raise ValueError("its cells leave the raster")
     return StoredMap(
-        section=told["section"],
-        grid=Grid(**told["grid"]),
-        cells=_read(folder, "cells").astype(np.intp),
+        section=record["section"],
+        grid=grid,
+        cells=cells,
         factors=factors,
-        genes=tuple(told["genes"]),
+        genes=tuple(record["genes"]),
         xy_px=spots[:, :2],
         counts=counts,
         library=spots[:, 2],
-        facts=told["facts"],
+        facts=record["facts"],
+        notes=tuple(str(note) for note in record.get("notes", ())),  # earlier versions kept none
         scores=_read_scores(folder),
-        **told["footprint"],
+        **footprint,
     )
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values that are all positive numbers; raises ValueError."""
+    wrong = [name for name, value in values.items() if type(value) not in (int, float) or not 0 < value < math.inf]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is {values[wrong[0]]!r}, no positive number")
+    return values
 
 
 def _read(folder: Path, name: str) -> NDArray[Any]:
     path = folder / f"{name}.zarr"
     array = arrays.open_array(path)
+    require_size(math.prod(map(max, array.shape, array.chunks)) * array.dtype.itemsize, where=path)
     whole = all(
         arrays.chunk_is_sound(array, (k, *[0] * (array.ndim - 1))) for k in range(-(-array.shape[0] // array.chunks[0]))
     )
     if not whole:
         raise ResultError(
-            "a part of the map is missing or damaged", where=path, mend="make the map again: histoscribe map"
+            "a part of the map is missing or damaged", where=path, fix="make the map again: histoscribe map"
         )
     return np.asarray(array[...])

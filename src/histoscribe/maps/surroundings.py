@@ -1,9 +1,9 @@
-"""What the picture shows of a spot or a cell: itself, and the means of its near and wide surroundings.
+"""Features of a spot or a cell: its own, and the means of its near and wide surroundings.
 
-Features of cells are brought to mean 0 and variance 1 over the tissue of their own picture, so that another slide's
-paler stain or thicker cut shifts nothing. They are then blurred by a quarter of a spot's diameter: a spot tells what
-features mean on average over itself, and what a single cell shows beyond that is mostly the unrest of its measurement.
-The surroundings change slowly and live on a coarser lattice.
+Features of cells are standardised to mean 0 and variance 1 over the tissue of their own picture, so that a paler stain
+or a thicker cut of another slide makes no difference. They are then blurred by a quarter of a spot's diameter: a spot
+measures a mean over its own area, and what a single cell shows beyond that is mostly noise of its features. The
+surroundings change slowly and are kept on a coarser lattice.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from histoscribe.maps.local import NAMES
 Matrix = NDArray[np.float32]
 Float = NDArray[np.float64]
 
-# standard deviations of the Gaussians that weigh the surroundings; a disc of 250 um has about the first
+# standard deviations of the Gaussian weights of the surroundings; the first is about that of a disc of 250 um
 AROUND_UM = (62.0, 125.0)
 _COARSE_UM = 32.0
 BLUR_SHARE = 0.25  # of a spot's diameter, standard deviation
@@ -48,7 +48,7 @@ class Surroundings:
     between: sparse.csr_matrix
 
     def groups(self) -> list[NDArray[np.intp]]:
-        """Columns of `fine` that are taken together: the encoder's, and the local measures."""
+        """List the columns of `fine` by group: the encoder's features, and the local measures."""
         p = self.fine.shape[1]
         cut = max(p - len(NAMES), 0)
         return [part for part in (np.arange(cut), np.arange(cut, p)) if len(part)]
@@ -60,10 +60,10 @@ class Surroundings:
         layers = [own, *(np.asarray(reach @ wide, np.float64) for wide in self.around)]
         return [np.hstack([layer[:, group] for layer in layers]) for group in self.groups()]
 
-    def answer(self, weights: Sequence[Float]) -> tuple[Matrix, Matrix]:
-        """Answer of cells, (c, k), and of blocks, (blocks, k), to weights, one (3 p_b, k) per group.
+    def response(self, weights: Sequence[Float]) -> tuple[Matrix, Matrix]:
+        """Linear response of cells, (c, k), and of blocks, (blocks, k), for weights, one (3 p_b, k) per group.
 
-        The answer of a cell is the sum of both, the second interpolated by `between`.
+        The response of a cell is the sum of both, the second interpolated by `between`.
         """
         fine = np.zeros((len(self.fine), weights[0].shape[1]), np.float32)
         wide = np.zeros((len(self.around[0]), weights[0].shape[1]), np.float32)
@@ -81,7 +81,7 @@ def surroundings(grid: Grid, cells: NDArray[np.intp], features: Matrix, *, spot_
     Parameters
     ----------
     spot_um
-        Diameter of the spots that teach what features mean.
+        Diameter of the spots that the map is learnt from.
     """
     fine = np.asarray(features, np.float32)
     mean = fine.mean(axis=0, dtype=np.float64)
@@ -97,7 +97,7 @@ def surroundings(grid: Grid, cells: NDArray[np.intp], features: Matrix, *, spot_
 
 
 def _blur(fine: Matrix, grid: Grid, cells: NDArray[np.intp], *, sigma: float) -> None:
-    """Gaussian mean over tissue about each cell, in place; `sigma` in cells. Glass takes no part."""
+    """Gaussian mean over tissue about each cell, in place; `sigma` in cells. Glass is excluded."""
     raster = np.zeros(grid.size, np.float32)
     raster[cells] = 1
     near = ndimage.gaussian_filter(raster.reshape(grid.shape), sigma, mode="constant").ravel()[cells]

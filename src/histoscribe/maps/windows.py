@@ -1,8 +1,8 @@
 """An encoder's grid of features over a whole picture, window by window; and small tiles where it has no grid.
 
-Windows lie side by side on the map's cells and overlap by a margin that is thrown away: there the network saw the
-window's border, and neighbouring windows would not agree. One pass is enough, for a cell of a window is as small as a
-cell of the map.
+Windows lie side by side on the map's cells and overlap by a margin that is discarded: there the network saw the
+window's border, and neighbouring windows would not agree. One pass is enough, because a cell of a window is as small
+as a cell of the map.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ from histoscribe.slide.tiles import read_tiles
 
 Matrix = NDArray[np.float32]
 
-# Share of a window's side that is thrown away at each border. Of 14 cells, 1, 2, 3 leave jumps across the borders of
+# Share of a window's side that is discarded at each border. Of 14 cells, 1, 2, 3 leave jumps across the borders of
 # windows that are 1.19, 1.09, 1.01 times those elsewhere (a ResNet's third stage on a breast section).
 _MARGIN = 0.2
-_FINE_MPP = 0.5  # microns per pixel below which a picture shows a network nothing new
+_FINE_MPP = 0.5  # microns per pixel; finer pictures show a network nothing new
 _TILE_UM, _STEP_UM = 96.0, 48.0  # of an encoder without a grid: what a tile shows, and how far apart they are
 
 
@@ -45,7 +45,7 @@ class GridReader:
 
     @property
     def margin(self) -> int:
-        """Cells of the encoder's own grid that are thrown away at each border of a window."""
+        """Cells of the encoder's own grid that are discarded at each border of a window."""
         return _margin(self.side)
 
     @property
@@ -75,7 +75,7 @@ class GridReader:
         from scipy.ndimage import map_coordinates
 
         apart = max(1, round(_STEP_UM / grid.um))
-        # the lattice is the whole picture's, so that neighbouring blocks agree on their border
+        # one lattice for the whole picture, so that neighbouring blocks agree on their border
         low = np.array([column, row]) // apart
         high = -(-(np.array([column, row]) + windows) // apart)
         nx, ny = high - low + 1

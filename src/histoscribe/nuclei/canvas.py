@@ -1,6 +1,6 @@
 """A slide at a segmenter's own microns per pixel, read window by window, and the blocks in which it is worked through.
 
-The resampled picture is defined by squares at fixed places, each resampled by itself, so that a pixel has the same
+The resampled picture is defined by squares at fixed places, each resampled separately, so that a pixel has the same
 value in whatever window it is read.
 """
 
@@ -20,7 +20,7 @@ from histoscribe.slide.tissue import TissueMask
 BLOCK_PX = 2048
 _SQUARE_PX = 512
 _KEPT_SQUARES = 64  # 48 MB
-COARSEST_MPP = 2.0  # over it a nucleus is under three pixels wide, and what is found is not nuclei
+COARSEST_MPP = 2.0  # above it a nucleus is under three pixels wide and cannot be found
 _SAME = 1e-3  # scales nearer than this are not resampled
 _SAMPLE_SQUARES = 16
 
@@ -43,7 +43,7 @@ class Block:
 
 
 class Canvas:
-    """A slide as the segmenter sees it.
+    """A slide as input of the segmenter.
 
     Parameters
     ----------
@@ -64,15 +64,15 @@ class Canvas:
                 "the image does not say how large its pixels are, and nuclei are found at their physical size",
                 where=image.path,
                 expected="microns per pixel",
-                mend="give them with --mpp, for example --mpp 0.5 for a 20x scan or --mpp 0.25 for a 40x scan",
+                fix="give them with --mpp, for example --mpp 0.5 for a 20x scan or --mpp 0.25 for a 40x scan",
             )
         if image.mpp > COARSEST_MPP:
             raise InputError(
-                "the pixels are too large to tell nuclei apart",
+                "the pixels are too large to separate nuclei",
                 where=image.path,
                 expected=f"at most {COARSEST_MPP:g} um per pixel; a nucleus is about 6 um wide",
                 found=f"{image.mpp:.3g} um per pixel",
-                mend="give the full-resolution image; if the size of its pixels is told wrongly, correct it with --mpp",
+                fix="give the full-resolution image; if its pixel size is recorded wrongly, correct it with --mpp",
             )
         self.image = image
         scale = mpp / image.mpp  # level-0 pixels to one of the canvas

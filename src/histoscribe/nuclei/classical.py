@@ -2,7 +2,7 @@
 
 1. Haematoxylin by colour deconvolution with the slide's own stains, smoothed over half a micron.
 2. Local contrast: where a pixel stands between the mean of the background (0) and that of the nuclei (1) within some
-   tens of microns; both means lean on the slide's where one of them is hardly seen. Half-way is the local threshold of
+   tens of microns; both means are drawn towards the slide's where a class is rare. Half-way is the local threshold of
    Ridler & Calvard 1978.
    Small pits within nuclei are filled: a vesicular nucleus is a dark rim around a pale middle.
 3. Seeds: the regions above each of a ladder of contrasts form a tree (regions above a higher step lie in those above a
@@ -29,12 +29,13 @@ from scipy import ndimage
 from histoscribe.nuclei.haematoxylin import haematoxylin, stain_vectors
 from histoscribe.nuclei.regions import edges, likeness, slope_of, without_pits
 from histoscribe.nuclei.seeds import seeds_of
-from histoscribe.nuclei.segmenter import RGB, Instances, Labels, checked_picture
+from histoscribe.nuclei.segmenter import RGB, Instances, Labels, black_areas, checked_picture
 
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 _SMOOTHING_UM = 0.5
+_RIM_UM = 1.0  # of black areas
 _SURROUND_UM = 16.0  # standard deviation of the window of local means
 _POOL_PX = 8  # local means are taken on a grid this much coarser; divides ALIGN_PX
 _PRIOR_AREA = 0.05  # how much of the window's area the slide's own means count as
@@ -72,6 +73,18 @@ class ClassicalSegmenter:
     ----------
     mpp
         Microns per pixel to work at.
+
+    Examples
+    --------
+    >>> from histoscribe.nuclei.classical import ClassicalSegmenter
+    >>> from histoscribe.nuclei.metrics import score_nuclei
+    >>> from histoscribe.phantom import make_phantom
+    >>> phantom = make_phantom(7, size_um=400.0, mpp=0.5)
+    >>> picture = phantom.image.read(200, 200, 400, 400, level=0)
+    >>> found = ClassicalSegmenter(mpp=0.5).segment(picture)
+    >>> score = score_nuclei(found.labels, phantom.nuclei_labels(200, 200, 400, 400))
+    >>> score.n_known, score.f1 > 0.9
+    (145, True)
     """
 
     name = "classical"
@@ -86,7 +99,7 @@ class ClassicalSegmenter:
         """Measure stains and levels on crops of one slide; see `Segmenter`."""
         made = ClassicalSegmenter(mpp=self.mpp)
         made._vectors = stain_vectors(sample)
-        made._levels = _levels([self._stain(crop, made._vectors) for crop in sample])
+        made._levels = _levels([self._stain(crop, made._vectors)[~self._no_tissue(crop)] for crop in sample])
         return made
 
     def segment(self, rgb: RGB) -> Instances:
@@ -97,7 +110,7 @@ class ClassicalSegmenter:
         empty = Instances(np.zeros(rgb.shape[:2], np.int32))
         if self._levels is None:
             return empty
-        stain = self._stain(rgb, self._vectors)
+        stain = self._stain(rgb, self._vectors, black=self._levels.background)
         contrast = local_contrast(stain, self._levels, mpp=self.mpp)
         contrast = without_pits(contrast, _PIT_STEPS, largest_px=_PIT_UM2 / self.mpp**2)
         slope = slope_of(contrast, steepest=_STEEP_PER_UM, mpp=self.mpp)
@@ -116,8 +129,17 @@ class ClassicalSegmenter:
             "levels": None if self._levels is None else [self._levels.nuclei, self._levels.background],
         }
 
-    def _stain(self, rgb: RGB, vectors: NDArray[np.float64]) -> Float:
-        return _smooth(haematoxylin(rgb, vectors), _SMOOTHING_UM / self.mpp)
+    def _stain(self, rgb: RGB, vectors: NDArray[np.float64], *, black: float = 0.0) -> Float:
+        """Haematoxylin, (h, w); where there is no tissue, the amount that is given for it."""
+        stain = haematoxylin(rgb, vectors)
+        absent = self._no_tissue(rgb)
+        stain[absent] = black
+        return _smooth(stain, _SMOOTHING_UM / self.mpp)
+
+    def _no_tissue(self, rgb: RGB) -> Bool:
+        """Black, and the rim of it that resampling has mixed with tissue, (h, w)."""
+        black = black_areas(rgb, mpp=self.mpp)
+        return dilated(black, max(1.0, _RIM_UM / self.mpp)) if black.any() else black
 
 
 def local_contrast(stain: Float, levels: Levels, *, mpp: float) -> Float:
@@ -136,7 +158,7 @@ def local_contrast(stain: Float, levels: Levels, *, mpp: float) -> Float:
 
 
 def _levels(stains: Sequence[Float]) -> Levels | None:
-    """Mean haematoxylin of the two classes that Otsu's threshold parts; None where there is nothing to part."""
+    """Mean haematoxylin of the two classes that Otsu's threshold separates; None where there is one class only."""
     from skimage.filters import threshold_otsu
 
     values = np.concatenate([stain.ravel()[::4] for stain in stains] or [np.zeros(0, np.float32)])

@@ -1,11 +1,30 @@
-"""Nuclei of a whole slide, block by block, in a folder that an interrupted run goes on from.
+"""Nuclei of a whole slide, block by block, in a folder from which an interrupted run continues.
 
     labels.zarr             (h, w) int32 at the segmenter's scale, 0 or the nucleus' number
-    parts/00000017.parquet  measures and outlines of the nuclei that block 17 owns; there once the block is done
+    parts/00000017.parquet  measures and outlines of the nuclei that block 17 owns; written last, when the block is done
 
-A block is read with context around it, and owns the nuclei whose centroid lies in it; so each nucleus is found whole
-and kept once. Memory holds one block, whatever the slide. What a block writes depends on the blocks before it and on
-nothing else, so doing it again writes the same.
+A block is read with context around it, and owns the nuclei with their centroid in it; so each nucleus is found whole
+and kept once. Memory holds one block, whatever the slide. What a block writes depends only on the blocks before it, so
+doing it again writes the same.
+
+Examples
+--------
+>>> from pathlib import Path
+>>> from histoscribe import SlideImage, make_phantom
+>>> from histoscribe.nuclei import SEGMENTERS
+>>> from histoscribe.nuclei.engine import find_nuclei
+>>> from histoscribe.nuclei.spots import spot_features
+>>> from histoscribe.nuclei.table import join_parts
+>>> from histoscribe.slide.tissue import tissue_mask
+>>> phantom = make_phantom(7, size_um=400.0, mpp=0.5)
+>>> image, folder = SlideImage(phantom.image, mpp=phantom.mpp), Path("nuclei")
+>>> folder.mkdir()
+>>> record = find_nuclei(image, tissue_mask(image), SEGMENTERS.get("classical")(), folder=folder)
+>>> nuclei = join_parts(folder, mpp=phantom.mpp)
+>>> bool(0.95 < len(nuclei) / len(phantom.nuclei()) < 1.05)
+True
+>>> spot_features(nuclei, phantom.spots().obsm["spatial"], diameter_um=55.0, mpp=phantom.mpp).shape
+(12, 20)
 """
 
 from collections.abc import Callable
@@ -62,11 +81,11 @@ def find_nuclei(
     image
         With its microns per pixel; resampled to the segmenter's.
     mask
-        Nuclei whose centroid is off the tissue are not kept.
+        Nuclei with their centroid off the tissue are not kept.
     segmenter
         As built; it is prepared here on up to 16 squares of the slide's tissue, without what a pen has marked.
     folder
-        An existing folder; `labels.zarr` and `parts/` are made in it, or gone on with.
+        An existing folder; `labels.zarr` and `parts/` are made in it, or continued.
     block_px
         Side of a block at the segmenter's scale. The nuclei do not depend on it, their numbers do.
     progress
@@ -79,7 +98,7 @@ def find_nuclei(
     Raises
     ------
     InputError
-        Where the image has no microns per pixel, or the segmenter's answer does not fit its picture.
+        Where the image has no microns per pixel, or the segmenter's labels do not fit its picture.
     """
     canvas = Canvas(image, mpp=segmenter.mpp)
     with threadpool_limits(limits=1):
@@ -129,7 +148,7 @@ def _do_block(slide: _Slide, block: Block, folder: Path, *, first: int) -> int:
 
 
 def _owned(found: Instances, block: Block, slide: _Slide, *, held: NDArray[np.bool_]) -> Instances:
-    """Nuclei whose centroid lies in the block and on tissue, and that no block before has kept."""
+    """Nuclei with their centroid in the block and on tissue that no earlier block has kept."""
     labels, count = found.labels, int(found.labels.max(initial=0))
     place = np.flatnonzero(labels)
     name = labels.ravel()[place]

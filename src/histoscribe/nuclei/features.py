@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from histoscribe.nuclei.haematoxylin import haematoxylin
 from histoscribe.nuclei.outlines import outlines
@@ -45,8 +44,8 @@ def measure(
 
     Returns
     -------
-    A table of n rows: `x`, `y` (centroid in pixels of the picture) and the `MEASURES`: area, perimeter (of the
-    outline), eccentricity and solidity as scikit-image's `regionprops` defines them (solidity on outlines), mean and
+    A table of n rows: `x`, `y` (centroid in pixels of the picture) and the `MEASURES`: area, perimeter (Crofton's),
+    eccentricity and solidity as scikit-image's `regionprops` defines them (solidity on outlines), mean and
     standard deviation of haematoxylin in optical density, its texture (mean magnitude of its Laplacian of Gaussian at
     0.75 um), and mean grey value, 0 to 255; and the outlines, n arrays (k, 2).
     """
@@ -68,16 +67,15 @@ def measure(
     grain = np.abs(ndimage.gaussian_laplace(stain, _TEXTURE_UM / mpp)) * (_TEXTURE_UM / mpp) ** 2
     amount = stain.ravel()[place]
     level = mean_of(amount)
-    perimeter, solidity = _outline_measures(traced)
     grey = rgb.reshape(-1, 3)[place].mean(axis=1)
     table = pd.DataFrame(
         {
             "x": x,
             "y": y,
             "area_um2": area_px * mpp**2,
-            "perimeter_um": perimeter * mpp,
+            "perimeter_um": _perimeters(labels, n) * mpp,
             "eccentricity": _eccentricity(mean_of, name, columns + 0.5 - x[name], rows + 0.5 - y[name]),
-            "solidity": solidity,
+            "solidity": _solidities(traced),
             "haematoxylin": level,
             "haematoxylin_sd": np.sqrt(mean_of((amount - level[name]) ** 2)),
             "haematoxylin_texture": mean_of(grain.ravel()[place]),
@@ -85,15 +83,6 @@ def measure(
         }
     )
     return table, traced
-
-
-def nearest_neighbour_um(xy_um: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of each nucleus' centre, (n, 2), to the next one's; (n,), NaN where it is the only one."""
-    if len(xy_um) < 2:
-        return np.full(len(xy_um), np.nan)
-    distance, _ = cKDTree(xy_um).query(xy_um, k=2)
-    nearest: NDArray[np.float64] = distance[:, 1]
-    return nearest
 
 
 def _eccentricity(
@@ -109,11 +98,28 @@ def _eccentricity(
     return found
 
 
-def _outline_measures(traced: list[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lengths of outlines in pixels, and the share that each fills of its convex hull."""
+def _perimeters(labels: Labels, n: int) -> NDArray[np.float64]:
+    """Perimeter of each nucleus in pixels, (n,), by Crofton's formula: how often lines in four directions cross it.
+
+    The same as scikit-image's `perimeter_crofton` with four directions, for all nuclei at once.
+    """
+    padded = np.pad(labels, 1)
+    straight = [(padded[:, 1:], padded[:, :-1]), (padded[1:], padded[:-1])]
+    diagonal = [(padded[1:, 1:], padded[:-1, :-1]), (padded[1:, :-1], padded[:-1, 1:])]
+    length = np.zeros(n + 1)
+    for pairs, distance in ((straight, 1.0), (diagonal, np.sqrt(0.5))):  # between neighbouring lines, in pixels
+        for one, other in pairs:
+            crossed = one != other
+            for side in (one, other):
+                length += distance * np.bincount(side[crossed], minlength=n + 1)
+    return np.pi / 8 * length[1:]
+
+
+def _solidities(traced: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Share that each outline fills of its convex hull."""
     import shapely
 
     index = np.repeat(np.arange(len(traced)), [len(corners) for corners in traced])
     shapes = shapely.polygons(shapely.linearrings(np.concatenate(traced), indices=index))
-    share = shapely.area(shapes) / shapely.area(shapely.convex_hull(shapes))
-    return shapely.length(shapes), np.clip(share, 0, 1)
+    share: NDArray[np.float64] = shapely.area(shapes) / shapely.area(shapely.convex_hull(shapes))
+    return np.clip(share, 0, 1)

@@ -1,4 +1,4 @@
-"""Pen on the tissue: pieces coloured unlike the rest are kept out of what is measured on a slide as a whole."""
+"""Pen marks on the tissue: pieces of an unusual colour are left out of what is measured on the whole slide."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ _SIDE_PX = 64
 _FARTHEST = 5.0  # robust standard deviations, over three features together; 1 % of a slide without ink is over 4
 _LEAST_SPREAD = 0.1  # of a feature; a uniform slide has less, and small differences are no sign of ink
 _FAINT_OD = 0.02
-_FEW = 16  # pieces, of which no majority can be told
+_FEW = 16  # with so few pieces there is no clear majority
 
 
 def without_ink(sample: Sequence[RGB]) -> list[RGB]:
-    """Cut a sample of tissue into pieces of 64 pixels and drop those whose colour is far from the majority's.
+    """Cut a sample of tissue into pieces of 64 pixels and drop those with a colour far from the majority's.
 
-    A mark of a pen on the tissue is darker and of another hue than what is stained; left in, it would set the levels by
-    which nuclei are told everywhere on the slide. Odd tissue may be dropped too, which does no harm.
+    A pen mark is darker than stain and of another hue; left in, it would set the levels at which nuclei are found
+    everywhere on the slide. Odd tissue may be dropped too, which does no harm.
     """
     pieces = [
         crop[top : top + _SIDE_PX, left : left + _SIDE_PX]

@@ -1,4 +1,8 @@
-"""Segmenter "instanseg": an InstanSeg model (Goldsborough et al. 2024), run by its authors' own package."""
+"""Segmenter "instanseg": an InstanSeg model (Goldsborough et al. 2024), run by its authors' own package.
+
+Its file is TorchScript, a program: see `torchscript`. It is read only where the user names it, or where it is the
+published one.
+"""
 
 import json
 import warnings
@@ -6,18 +10,19 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, WeightsError
-from histoscribe.nuclei.segmenter import RGB, Instances, checked_picture
+from histoscribe.nuclei.segmenter import RGB, Instances, black_areas, checked_picture
+from histoscribe.nuclei.torchscript import FILE, read_torchscript
+from histoscribe.numerics.device import device_in_use
 from histoscribe.store.cache import cache_folder
+from histoscribe.store.fetch import fetch
 from histoscribe.store.files import sha256_file
 
 _MODEL = "brightfield_nuclei"
-_FILE = "instanseg.pt"
 _PERCENTILES = (0.1, 99.9)  # of each colour, as the package normalises
 # half the receptive field of its U-Net and the radius of a large nucleus, in whole steps of the coarsest grid
 _HALO_PX = 128
@@ -30,16 +35,17 @@ class InstanSegSegmenter:
     ----------
     model
         TorchScript file (instanseg.pt), or the zip that holds it; None takes the published model for H&E,
-        "brightfield_nuclei" (Apache-2.0), from the cache, fetched once from where the package says.
+        "brightfield_nuclei" (Apache-2.0), from the cache, fetched once from where the package says. Such a file is a
+        program: give only one from people whom you trust.
     device
-        Any that torch knows.
+        "cpu", "cuda", "mps", or "auto" for a graphics card where there is one.
     """
 
     name = "instanseg"
-    takes_model = True
+    takes = ("model", "device")
     halo_px = _HALO_PX
 
-    def __init__(self, model: Path | str | None = None, *, device: str = "cpu") -> None:
+    def __init__(self, model: Path | str | None = None, *, device: str = "auto") -> None:
         self._model, self._device = None if model is None else Path(model), device
         self._runner: Any = None
         self._source = ("", "")
@@ -54,11 +60,12 @@ class InstanSegSegmenter:
         """Measure the percentiles of each colour on a sample of the slide's tissue, over all crops together."""
         made = InstanSegSegmenter(self._model, device=self._device)
         made._runner, made._source = self._loaded(), self._source
-        pixels = np.concatenate([checked_picture(crop).reshape(-1, 3) for crop in sample]) if sample else None
+        lit = [crop[~black_areas(checked_picture(crop), mpp=self.mpp)] for crop in sample]
+        pixels = np.concatenate(lit or [np.zeros((0, 3), np.uint8)])
         # without tissue no block is ever segmented, and the full range is as good as any
         made._range = (
             np.array([[0.0] * 3, [255.0] * 3], np.float32)
-            if pixels is None
+            if not len(pixels)
             else np.percentile(pixels, _PERCENTILES, axis=0).astype(np.float32)
         )
         return made
@@ -69,7 +76,7 @@ class InstanSegSegmenter:
 
         if self._range is None:
             raise ConfigError(
-                "the segmenter does not know the slide yet", where="segmenter instanseg", mend="call prepare first"
+                "the segmenter does not know the slide yet", where="segmenter instanseg", fix="call prepare first"
             )
         low, high = self._range
         checked_picture(rgb)
@@ -78,12 +85,17 @@ class InstanSegSegmenter:
         picture = (rgb - low) / np.maximum(high - low, 1.0)
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*device_type of 'cuda'")  # the package asks for it everywhere
-            found = self._loaded().eval_small_image(
-                torch.from_numpy(picture.transpose(2, 0, 1)[None]),
-                normalise=False,
-                return_image_tensor=False,
-                target="nuclei",
-            )
+            try:
+                found = self._loaded().eval_small_image(
+                    torch.from_numpy(picture.transpose(2, 0, 1)[None]),
+                    normalise=False,
+                    return_image_tensor=False,
+                    target="nuclei",
+                )
+            except RuntimeError as error:  # what TorchScript raises, whatever went wrong in the model
+                raise WeightsError(
+                    "the model cannot be run on this picture", where=self._source[0], found=str(error).strip()[-200:]
+                ) from error
         labels = found.cpu().numpy().reshape(-1, *rgb.shape[:2])[0]
         numbers, place = np.unique(labels, return_inverse=True)
         first = 0 if numbers[0] == 0 else 1
@@ -93,13 +105,14 @@ class InstanSegSegmenter:
         """Return the scale, the hash of the model and the percentiles."""
         mpp, (source, sha256) = self.mpp, self._source
         measured = None if self._range is None else self._range.tolist()
-        return {"name": self.name, "mpp": mpp, "model": source, "sha256": sha256, "range": measured}
+        facts = {"name": self.name, "mpp": mpp, "model": source, "sha256": sha256}
+        return facts | {"device": self._device, "range": measured}
 
     def _loaded(self) -> Any:
         if self._runner is None:
             package = _package()
             path = _find_model(self._model)
-            network = _read_model(path)
+            network, self._device = read_torchscript(path), device_in_use(self._device, where="segmenter instanseg")
             self._runner = package.InstanSeg(network, device=self._device, image_reader="skimage.io", verbosity=0)
             self._source = (path.name, sha256_file(path))
         return self._runner
@@ -112,7 +125,7 @@ def _package() -> Any:
         raise ConfigError(
             "the segmenter instanseg needs the instanseg-torch package",
             found=error,
-            mend="pip install 'histoscribe[instanseg]', or choose the segmenter `classical`",
+            fix="pip install 'histoscribe[instanseg]', or choose the segmenter `classical`",
         ) from error
     return instanseg
 
@@ -124,58 +137,23 @@ def _find_model(path: Path | None) -> Path:
             raise WeightsError(
                 "there is no such model",
                 where=path,
-                expected=f"{_FILE}, or the zip that holds it",
-                mend="correct the path",
+                expected=f"{FILE}, or the zip that holds it",
+                fix="correct the path",
             )
         return path
-    import pooch
-
     url, version = _published()
-    folder = cache_folder() / "weights"
-    try:
-        # its authors publish no hash; that of the file used stands in the record
-        found = pooch.retrieve(url, None, path=folder, fname=f"{_MODEL}-{version}.zip", progressbar=False)
-    except (OSError, ValueError) as error:
-        raise WeightsError(
-            "the InstanSeg model cannot be fetched",
-            where="segmenter instanseg",
-            expected=url,
-            found=error,
-            mend="get the zip where there is a network and give its path with --model; or choose the segmenter "
-            "`classical`, which needs no weights",
-        ) from error
-    return Path(found)
+    # its authors publish no hash; that of the file used stands in the record
+    return fetch(
+        url,
+        sha256=None,
+        target=cache_folder() / "weights" / f"{_MODEL}-{version}.zip",
+        where="segmenter instanseg",
+        fix="get the zip where there is a network and give its path with --model; or choose the segmenter "
+        "`classical`, which needs no weights",
+    )
 
 
 def _published() -> tuple[str, str]:
     """Address and version of the published model, as the installed package lists it."""
     index = json.loads(resources.files("instanseg").joinpath("bioimageio_models/model-index.json").read_text())
     return next((model["url"], model["version"]) for model in index if model["name"] == _MODEL)
-
-
-def _read_model(path: Path) -> Any:
-    """Read the TorchScript model from its file or from the zip that holds it."""
-    import torch
-
-    # a TorchScript file is itself a zip: the published archive is told by the file inside
-    try:
-        with ZipFile(path) as archive:
-            inside = next((name for name in archive.namelist() if name.rpartition("/")[2] == _FILE), None)
-            if inside is None:
-                network = torch.jit.load(str(path), map_location="cpu")
-            else:
-                with archive.open(inside) as file:
-                    network = torch.jit.load(file, map_location="cpu")
-    except (BadZipFile, RuntimeError, OSError) as error:
-        raise WeightsError(
-            "this is no readable InstanSeg model",
-            where=path,
-            expected=f"{_FILE} (TorchScript), or the zip that holds it",
-            found=str(error).strip().partition("\n")[0],
-            mend="fetch the file again",
-        ) from error
-    if not hasattr(network, "pixel_size"):
-        raise WeightsError(
-            "this model does not say at what microns per pixel it works", where=path, expected="a model of InstanSeg"
-        )
-    return network

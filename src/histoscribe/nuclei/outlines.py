@@ -45,7 +45,7 @@ def outlines(labels: Labels) -> list[NDArray[np.float64]]:
 
 
 def _border(labels: Labels) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Edges between pixels of different labels, once for each nucleus: (m, 3) x, y, direction; and whose, (m,)."""
+    """Edges between pixels of different labels, once for each nucleus: (m, 3) x, y, direction; and its label, (m,)."""
     padded = np.pad(labels, 1)
     up, down = padded[:-1, 1:-1], padded[1:, 1:-1]  # (h + 1, w)
     left, right = padded[1:-1, :-1], padded[1:-1, 1:]  # (h, w + 1)

@@ -1,4 +1,4 @@
-"""What regions of a picture look like: how much like one nucleus each, how deep inside a mask, and pits in them."""
+"""Measures of regions of a picture: likeness to one nucleus, depth inside a mask, and pits."""
 
 from collections.abc import Sequence
 

@@ -13,7 +13,7 @@ from histoscribe.nuclei.segmenter import Labels
 Float = NDArray[np.float64]
 Picture = NDArray[np.float32]
 
-_DEPTH_FROM = 0.4  # contrast of the mask whose depth counts
+_DEPTH_FROM = 0.4  # depth is measured in the mask above this contrast
 _DEPTH_UM = 3.0  # deeper is in the middle of any nucleus
 _DEPTH_WEIGHT = 0.1  # contrast per micron of depth: the middle of a nucleus of 6 um stands 0.3 over its border
 _LEAST_LIKENESS = 0.03
@@ -99,7 +99,7 @@ def _chosen(ladder: list[_Step], shape: tuple[int, ...]) -> Labels:
 def _compare(lower: _Step, upper: _Step) -> None:
     """Decide for each region of the lower step whether it is better whole or as its parts in the upper one.
 
-    Parts count by the mean of their scores, each weighted by itself, so that specks do not speak against a nucleus.
+    Parts count by the mean of their scores, each weighted by itself, so that specks hardly count against a nucleus.
     """
     n = len(lower.score)
     weight = np.bincount(upper.parent, upper.best, minlength=n)

@@ -1,4 +1,4 @@
-"""What every segmenter of nuclei offers: a picture at a known scale in, whole nuclei out.
+"""The interface of segmenters of nuclei: a picture at a known scale in, whole nuclei out.
 
 The engine reads the slide at the segmenter's own microns per pixel, block by block, and keeps each nucleus once.
 Whatever a method measures on the slide as a whole (stain, percentiles), it measures in `prepare`, on a sample that
@@ -13,11 +13,14 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from histoscribe.errors import InputError
 
 RGB = NDArray[np.uint8]
 Labels = NDArray[np.int32]
+# under this in every colour is black; a disc of this width, all of it black, is no nucleus
+_BLACK, _WIDER_THAN_UM = 30, 16.0
 
 # The engine's windows start at multiples of this many pixels of the segmenter's scale, so that what a method pools or
 # halves falls on the same places in every window.
@@ -36,7 +39,7 @@ class Instances:
         Where the method knows outlines: n arrays (k, 2) float64 of corners, x before y, in pixels of the picture;
         the outline at place i belongs to label i + 1. None where only the pixels are known.
     probability
-        Where the method tells one: (n,) float32, 0 to 1, in the same order.
+        (n,) float32, 0 to 1, in the same order; None where the method gives none.
     """
 
     labels: Labels
@@ -47,7 +50,8 @@ class Instances:
 class Segmenter(Protocol):
     """Finds nuclei; classes of this kind are registered in `SEGMENTERS` and can be built without arguments.
 
-    A class that takes weights of the user's says so by `takes_model = True` and is built with `model=` a path.
+    A class names in `takes` the settings that it can be built with: "model" (the path of a user's weights),
+    "prob_threshold", "nms_threshold".
     """
 
     @property
@@ -91,6 +95,25 @@ class Segmenter(Protocol):
 
     def record(self) -> dict[str, Any]:
         """Return the settings and what `prepare` measured: all that the result depends on, fit for JSON."""
+
+
+def black_areas(rgb: RGB, *, mpp: float) -> NDArray[np.bool_]:
+    """Black areas wider than any nucleus, (h, w): frames, blots and what a scanner left out; no tissue.
+
+    A single pixel tells nothing: in a strongly stained section a nucleus can be as dark. The picture is continued by its
+    mirror image, so that a frame counts as twice as wide.
+    """
+    black = np.asarray((rgb < _BLACK).all(axis=2))
+    radius = _WIDER_THAN_UM / 2 / mpp
+    if np.count_nonzero(black) < radius**2:
+        return np.zeros_like(black)
+    reach = int(np.ceil(radius)) + 1
+    core = ndimage.distance_transform_edt(np.pad(black, reach, mode="symmetric")) > radius
+    if not core.any():
+        return np.zeros_like(black)
+    # half as far again: into the corners of a square
+    wide = ndimage.distance_transform_edt(~core)[reach:-reach, reach:-reach] <= 1.5 * radius
+    return np.asarray(black & wide)
 
 
 def checked_picture(rgb: RGB) -> RGB:

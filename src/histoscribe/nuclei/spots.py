@@ -29,7 +29,7 @@ FURTHER = (
     "haematoxylin_around",
 )
 SPOT_COLUMNS = (*ELEVEN, *FURTHER)
-_AROUND = 2.0  # diameters of the wider circle whose nuclei tell the neighbourhood
+_AROUND = 2.0  # diameters of the wider circle that describes the neighbourhood
 
 
 def spot_features(
@@ -86,7 +86,7 @@ def spot_features(
 def nuclei_block(features: pd.DataFrame) -> Float:
     """Feature block for domain methods, (n, d): counts and densities as their logarithm of one more, the rest as it is.
 
-    Blocks are standardised where they are joined; densities span two orders of magnitude, and only their ratio tells.
+    Blocks are standardised where they are joined; densities span two orders of magnitude, and only their ratio matters.
     """
     block = features.to_numpy(np.float64).copy()
     for name in ("count", "density_per_mm2", "around_per_mm2"):
@@ -96,7 +96,7 @@ def nuclei_block(features: pd.DataFrame) -> Float:
 
 
 def _pairs(xy_um: Float, centres: Float, *, radius: float, norm: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of a spot and a nucleus whose centre it covers, each (p,)."""
+    """Pairs of a spot and a nucleus with its centre under the spot, each (p,)."""
     if len(centres) == 0 or len(xy_um) == 0:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     found = cKDTree(centres).query_ball_point(xy_um, radius, p=norm, return_sorted=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from histoscribe.errors import ConfigError
-from histoscribe.nuclei.segmenter import RGB, Instances, checked_picture
+from histoscribe.nuclei.segmenter import RGB, Instances, black_areas, checked_picture
 from histoscribe.nuclei.stardist_network import StarDistNetwork, normalised, percentile_range
 from histoscribe.nuclei.stardist_weights import find_model, read_model
 
@@ -29,10 +29,12 @@ class StarDistSegmenter:
         Microns per pixel to work at.
     prob_threshold, nms_threshold
         The least probability of a nucleus, and the overlap from which two are one.
+    device
+        "cpu", "cuda", or "auto" for the graphics card where onnxruntime-gpu finds one.
     """
 
     name = "stardist"
-    takes_model = True
+    takes = ("model", "prob_threshold", "nms_threshold", "device")
     halo_px = _HALO_PX
 
     def __init__(
@@ -42,8 +44,9 @@ class StarDistSegmenter:
         mpp: float = TRAINED_MPP,
         prob_threshold: float = 0.5,
         nms_threshold: float = 0.4,
+        device: str = "auto",
     ) -> None:
-        self.mpp = mpp
+        self.mpp, self._device = mpp, device
         self.prob_threshold, self.nms_threshold = prob_threshold, nms_threshold
         self._model = None if model is None else Path(model)
         self._network: StarDistNetwork | None = None
@@ -56,18 +59,20 @@ class StarDistSegmenter:
             mpp=self.mpp,
             prob_threshold=self.prob_threshold,
             nms_threshold=self.nms_threshold,
+            device=self._device,
         )
         made._network = self._loaded()
-        pixels = np.concatenate([checked_picture(crop).reshape(-1) for crop in sample]) if sample else None
+        lit = [crop[~black_areas(checked_picture(crop), mpp=self.mpp)].ravel() for crop in sample]
+        pixels = np.concatenate(lit or [np.zeros(0, np.uint8)])
         # without tissue no block is ever segmented, and the full range is as good as any
-        made._range = (0.0, 255.0) if pixels is None else percentile_range(pixels)
+        made._range = percentile_range(pixels) if len(pixels) else (0.0, 255.0)
         return made
 
     def segment(self, rgb: RGB) -> Instances:
         """Find the nuclei of a picture; raises ConfigError where the segmenter was not prepared."""
         if self._range is None:
             raise ConfigError(
-                "the segmenter does not know the slide yet", where="segmenter stardist", mend="call prepare first"
+                "the segmenter does not know the slide yet", where="segmenter stardist", fix="call prepare first"
             )
         checked_picture(rgb)
         if self._range[1] <= self._range[0] or rgb.min() == rgb.max():  # of one colour: whatever the network says
@@ -80,7 +85,8 @@ class StarDistSegmenter:
 
     def record(self) -> dict[str, Any]:
         """Return the settings, the hash of the model and the percentiles."""
-        weights = self._loaded().weights
+        network = self._loaded()
+        weights = network.weights
         return {
             "name": self.name,
             "mpp": self.mpp,
@@ -88,10 +94,11 @@ class StarDistSegmenter:
             "nms_threshold": self.nms_threshold,
             "model": weights.source,
             "sha256": weights.sha256,
+            "device": network.device,
             "range": None if self._range is None else list(self._range),
         }
 
     def _loaded(self) -> StarDistNetwork:
         if self._network is None:
-            self._network = StarDistNetwork(read_model(find_model(self._model)))
+            self._network = StarDistNetwork(read_model(find_model(self._model)), device=self._device)
         return self._network

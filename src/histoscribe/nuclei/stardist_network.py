@@ -1,8 +1,8 @@
 """The StarDist network in ONNX Runtime, equal to its Keras original, and how its output becomes nuclei.
 
-Schmidt et al. 2018 (MICCAI): a U-Net tells, for each cell of a grid, how probably it lies in a nucleus and how far the
-border is along rays in fixed directions. Each probable cell proposes a star-convex polygon; non-maximum suppression,
-the stardist package's own, keeps one per nucleus.
+Schmidt et al. 2018 (MICCAI): for each cell of a grid, a U-Net predicts the probability that it lies in a nucleus and
+the distance to the border along rays in fixed directions. Each probable cell proposes a star-convex polygon;
+non-maximum suppression, the stardist package's own, keeps one per nucleus.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.errors import ConfigError
-from histoscribe.nuclei.stardist_weights import StarDistWeights, layer_names
+from histoscribe.errors import ConfigError, WeightsError
+from histoscribe.nuclei.stardist_layers import layer_names
+from histoscribe.nuclei.stardist_weights import StarDistWeights
+from histoscribe.store.onnx_runtime import device_of, first_line, open_session, runtime_errors
 
 # csbdeep's defaults, with which the published network was and is used
 LOW_PERCENTILE, HIGH_PERCENTILE = 3.0, 99.8
-# cells at the border of what the network sees propose no nucleus, as in the original
+# cells at the border of the network's input propose no nucleus, as in the original
 _BORDER_CELLS = 2
 _LEAST_DISTANCE = 1e-3
 _PICTURE = "picture"
@@ -64,14 +66,22 @@ class StarDistNetwork:
     ----------
     weights
         From `read_model`.
+    device
+        Where it computes, see `open_session`.
     """
 
-    def __init__(self, weights: StarDistWeights) -> None:
-        import onnxruntime
-
+    def __init__(self, weights: StarDistWeights, *, device: str = "auto") -> None:
         self.weights = weights
         self.grid = tuple(int(g) for g in weights.config["grid"])
-        self._session = onnxruntime.InferenceSession(_graph(weights), providers=["CPUExecutionProvider"])
+        try:
+            self._session = open_session(_graph(weights), device=device, where="segmenter stardist")
+        except runtime_errors() as error:
+            raise _do_not_fit(weights, error) from error
+
+    @property
+    def device(self) -> str:
+        """Where it computes: "cuda" or "cpu"."""
+        return device_of(self._session)
 
     @property
     def divisible_by(self) -> tuple[int, int]:
@@ -95,7 +105,10 @@ class StarDistNetwork:
         pad = [(-side) % step for side, step in zip((h, w), self.divisible_by, strict=True)]
         padded = np.pad(picture, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="reflect")
         planes = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
-        probability, distance = self._session.run(None, {_PICTURE: planes})
+        try:
+            probability, distance = self._session.run(None, {_PICTURE: planes})
+        except runtime_errors() as error:
+            raise _do_not_fit(self.weights, error) from error
         cells = -(-h // self.grid[0]), -(-w // self.grid[1])
         prob: NDArray[np.float32] = probability[0, 0, : cells[0], : cells[1]]
         dist: NDArray[np.float32] = distance[0, :, : cells[0], : cells[1]].transpose(1, 2, 0)
@@ -122,6 +135,15 @@ class StarDistNetwork:
         return _suppressed(
             probability[cells], distance[cells], centre_yx, shape=picture.shape[:2], threshold=nms_threshold
         )
+
+
+def _do_not_fit(weights: StarDistWeights, error: Exception) -> WeightsError:
+    return WeightsError(
+        "the weights of the StarDist model do not make a network",
+        where=weights.source or "segmenter stardist",
+        found=first_line(error),
+        fix="fetch the model again",
+    )
 
 
 def _graph(weights: StarDistWeights) -> bytes:
@@ -192,7 +214,7 @@ def _missing(error: ImportError) -> ConfigError:
     return ConfigError(
         "the segmenter stardist needs further packages",
         found=error,
-        mend="pip install 'histoscribe[stardist]' (TensorFlow is not needed), or choose the segmenter `classical`",
+        fix="pip install 'histoscribe[stardist]' (TensorFlow is not needed), or choose the segmenter `classical`",
     )
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from histoscribe.errors import ResultError
-from histoscribe.nuclei.features import MEASURES, NEAREST, nearest_neighbour_um
+from histoscribe.graph.spacing import nearest_distance
+from histoscribe.nuclei.features import MEASURES, NEAREST
 
 PARTS = "parts"
 TABLE = "nuclei.parquet"
@@ -71,7 +72,7 @@ def join_parts(folder: Path, *, mpp: float) -> pd.DataFrame:
     tables = [table for table, _ in iter_parts(folder)] or [pd.DataFrame({name: np.zeros(0) for name in COLUMNS})]
     table = pd.concat(tables, ignore_index=True)
     table["nucleus"] = table["nucleus"].astype(np.int64)
-    nearest = nearest_neighbour_um(table[["x_px", "y_px"]].to_numpy(np.float64) * mpp)
+    nearest = nearest_distance(table[["x_px", "y_px"]].to_numpy(np.float64) * mpp)
     table.insert(list(table.columns).index("intensity") + 1, NEAREST, nearest.astype(np.float32))
     table.to_parquet(folder / TABLE, index=False, compression="zstd", write_page_checksum=True)
     return table
@@ -88,7 +89,7 @@ def read_nuclei(folder: Path) -> pd.DataFrame:
     path = Path(folder) / TABLE
     if not path.is_file():
         raise ResultError(
-            "there are no nuclei here", where=folder, expected=TABLE, mend="find them with: histoscribe nuclei"
+            "there are no nuclei here", where=folder, expected=TABLE, fix="find them with: histoscribe nuclei"
         )
     table: pd.DataFrame = _read(path).to_pandas()
     return table
@@ -102,5 +103,5 @@ def _read(path: Path) -> Any:
         return pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException) as error:
         raise ResultError(
-            f"unreadable ({error})", where=path, expected="a table written by histoscribe", mend="find the nuclei again"
+            f"unreadable ({error})", where=path, expected="a table written by histoscribe", fix="find the nuclei again"
         ) from error

@@ -1,7 +1,7 @@
 """What a phantom is made of: its cell types, and the kinds of tissue in which they live.
 
 The figures are those of a cartoon, chosen so that within a colour group the kinds of tissue have about the same mean
-haematoxylin and eosin and are told apart by the size, shape, density and arrangement of nuclei and by texture.
+haematoxylin and eosin and differ in the size, shape, density and arrangement of nuclei and by texture.
 """
 
 from dataclasses import dataclass

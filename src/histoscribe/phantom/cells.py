@@ -115,7 +115,7 @@ class CellField:
         self._block: Callable[[int, int], Nuclei] = lru_cache(maxsize=64)(self._place_block)
 
     def window(self, x0: float, y0: float, x1: float, y1: float) -> Nuclei:
-        """Nuclei whose centre lies in [x0, x1) x [y0, y1), in um."""
+        """Nuclei with their centre in [x0, x1) x [y0, y1), in um."""
         width, height = self._geometry.size_um
         x0, y0, x1, y1 = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
         columns = range(int(x0 // BLOCK_UM), int(np.ceil(x1 / BLOCK_UM)))

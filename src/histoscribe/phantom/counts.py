@@ -63,7 +63,7 @@ def capture_depths(n: int, *key: int | str) -> Float:
 
 
 def draw_counts(rates: Float, loadings: Float, scale: Float, *key: int | str) -> sparse.csr_matrix:
-    """Negative binomial counts whose mean is scale * (rates @ loadings).
+    """Negative binomial counts with mean scale * (rates @ loadings).
 
     Parameters
     ----------

@@ -151,7 +151,7 @@ def _make_outline(
 
 
 def _bands(n_layers: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """Order of the layers; with three or more, the second comes twice, so that position alone does not tell it."""
+    """Order of the layers; with three or more, the second comes twice, so that position alone does not determine it."""
     order = [int(k) for k in rng.permutation(n_layers)]
     return tuple(order if n_layers < 3 else [*order, order[1]])
 

@@ -1,4 +1,4 @@
-"""Phantom: one synthetic section whose picture, counts and truth are known exactly and drawn only where asked for."""
+"""Phantom: one synthetic section with exactly known picture, counts and truth, drawn only where they are needed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -152,7 +152,7 @@ class Phantom:
         return self.geometry.domain(xy_um[:, 0], xy_um[:, 1])
 
     def nuclei(self, x: int = 0, y: int = 0, width: int | None = None, height: int | None = None) -> pd.DataFrame:
-        """Nuclei whose centre lies in a window, in pixels; the whole section where no size is given.
+        """Nuclei with their centre in a window, in pixels; the whole section where no size is given.
 
         Returns
         -------
@@ -163,7 +163,7 @@ class Phantom:
         return self._cells.window(*corners).table(self.mpp)
 
     def nuclei_labels(self, x: int, y: int, width: int, height: int) -> NDArray[np.int32]:
-        """Label image of a window in pixels: the id of the nucleus whose outline holds the pixel's centre, else 0."""
+        """Label image of a window in pixels: the id of the nucleus that covers the pixel's centre, else 0."""
         reach = 1.3 * LONGEST_UM
         x0, y0, x1, y1 = (v * self.mpp for v in (x, y, x + width, y + height))
         nuclei = self._cells.window(x0 - reach, y0 - reach, x1 + reach, y1 + reach)
@@ -214,7 +214,7 @@ class Phantom:
         AnnData with X raw counts (n, g) int32 sparse; `obs` array_row, array_col, domain (name) and domain_index,
         depth, tissue; `var` programme, family, from_image; `obsm["spatial"]` (n, 2) pixels, x before y,
         `obsm["factors"]` (n, r), `obsm["cell_types"]` (n, 9) shares that add up to 1 and, for spots,
-        `obsm["cell_counts"]`, nuclei whose centre lies under the spot; `uns["phantom"]`.
+        `obsm["cell_counts"]`, nuclei with their centre under the spot; `uns["phantom"]`.
         """
         layout = self.layout(bin_um)
         kept = self.on_tissue(layout)
@@ -336,6 +336,18 @@ def make_phantom(
     ------
     ConfigError
         Where an argument is out of range.
+
+    Examples
+    --------
+    >>> from histoscribe import make_phantom
+    >>> phantom = make_phantom(7, size_um=1200.0, mpp=1.0, n_domains=3)
+    >>> phantom.image.read(0, 0, 256, 128, level=0).shape
+    (128, 256, 3)
+    >>> spots = phantom.spots()
+    >>> spots.shape
+    (110, 600)
+    >>> spots.obs["domain"].value_counts().to_dict()
+    {'loose_stroma': 54, 'solid_tumour': 35, 'nest': 21}
     """
     size = (
         (float(size_um), float(size_um)) if isinstance(size_um, int | float) else (float(size_um[0]), float(size_um[1]))
@@ -351,7 +363,7 @@ def cohort(n_patients: int, *, sections: int = 1, like: Phantom | None = None) -
     n_patients, sections
         Patients, and sections of each.
     like
-        Phantom whose seed, kind, size and numbers all take; the default phantom where None.
+        Phantom that gives all of them its seed, kind, size and numbers; the default phantom where None.
     """
     model = like or Phantom()
     for patient in range(n_patients):

@@ -27,7 +27,7 @@ BLOCK_PX = 512
 _CAMERA_NOISE = 2.2  # grey levels
 _KEPT_BLOCKS = 48
 _EDGE_UM = 2.5  # over which tissue fades into glass
-_FAR_UM = 10.0  # distances from edges are told no farther; more than the grid's spacing
+_FAR_UM = 10.0  # distances from edges are cut at this; more than the grid's spacing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +130,7 @@ class Painter:
         return draw_haematoxylin(nuclei, x, y, mpp=mpp, clumps=crop(self.textures.clumps, *window))
 
     def _fibres(self, nodes: "_Nodes", window: tuple[int, int, int, int]) -> Pixels:
-        """Fibre texture of the matrix: each point takes from the two textures whose directions enclose its own."""
+        """Fibre texture of the matrix: each point blends the two textures with directions next to its own."""
         total = np.zeros((window[3], window[2]), np.float32)
         turn = np.mod(nodes.angle / np.pi * N_DIRECTIONS, N_DIRECTIONS)
         for coarse, strength in ((False, nodes.matrix["fine_fibres"]), (True, nodes.matrix["coarse_fibres"])):
@@ -191,7 +191,7 @@ class PhantomImage:
         return ((self._height, self._width),)
 
     def read(self, x: int, y: int, width: int, height: int, level: int = 0) -> RGB:
-        """Window of level 0 whose upper left corner is (x, y), (height, width, 3) uint8."""
+        """Window of level 0 with its upper left corner at (x, y), (height, width, 3) uint8."""
         if level != 0 or x < 0 or y < 0 or x + width > self._width or y + height > self._height:
             raise IndexError(f"level {level}, window x={x}, y={y}, {width} x {height} of {self.shapes}")
         picture = np.empty((height, width, 3), np.uint8)

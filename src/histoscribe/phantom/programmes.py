@@ -1,10 +1,10 @@
 """Expected expression anywhere: a few factors in space (what lives there) times loadings on genes (what it makes).
 
 Factors come in families, and within each family they add up to 1 everywhere in tissue: the shares of the cell types
-whose territory a place is, the domain, a gradient and its opposite, hidden patches and their opposites, and a
-constant. The families' loadings are balanced, so the expected number of molecules per um2 of tissue is the same
-everywhere: how many molecules a spot holds says nothing about the picture, and genes of the hidden families stay
-independent of the picture after any normalisation by library size.
+around a place, the domain, a gradient and its opposite, hidden patches and their opposites, and a constant. The
+families' loadings are balanced, so the expected number of molecules per um2 of tissue is the same everywhere: how many
+molecules a spot holds says nothing about the picture, and genes of the hidden families stay independent of the picture
+after any normalisation by library size.
 """
 
 from dataclasses import dataclass

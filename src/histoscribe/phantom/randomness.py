@@ -95,7 +95,7 @@ class SmoothField:
 
 
 def smooth_field(wavelength_um: float, *key: int | str, n_waves: int = 6) -> SmoothField:
-    """Field whose waves are about `wavelength_um` long and run in evenly spread directions."""
+    """Make a field of waves about `wavelength_um` long that run in evenly spread directions."""
     rng = generator(*key)
     length = wavelength_um * np.exp(rng.uniform(-0.4, 0.4, n_waves))
     angle = np.pi * (np.arange(n_waves) + rng.uniform(0, 1)) / n_waves + rng.normal(0, 0.15, n_waves)

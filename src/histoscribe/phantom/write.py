@@ -1,4 +1,4 @@
-"""Write phantoms as vendors' folders, so that readers and the demo take the same road as a user's data."""
+"""Write phantoms as vendors' folders, so that readers and the demo handle them like a user's data."""
 
 import json
 from pathlib import Path
@@ -41,6 +41,14 @@ def write_spaceranger(phantom: Phantom, folder: Path, *, version: int = 2, compr
     ------
     ConfigError
         Where the phantom is of another kind.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from histoscribe.phantom import make_phantom, write_spaceranger
+    >>> outs = write_spaceranger(make_phantom(size_um=400.0), Path("my_section"))
+    >>> sorted(path.name for path in outs.iterdir())
+    ['filtered_feature_bc_matrix.h5', 'spatial']
     """
     _require(phantom, "visium")
     outs = Path(folder) / "outs"
@@ -73,7 +81,7 @@ def write_spaceranger(phantom: Phantom, folder: Path, *, version: int = 2, compr
 def write_visium_hd(phantom: Phantom, folder: Path, *, compression: Compression = "jpeg") -> Path:
     """Write a Visium HD section: `outs/binned_outputs/square_{002,008,016}um`, the TIFF, and `truth.csv`.
 
-    `truth.csv` holds the bins of 8 and 16 um, whose names tell their size. Returns `folder / "outs"`; raises
+    `truth.csv` holds the bins of 8 and 16 um; their names give their size. Returns `folder / "outs"`; raises
     ConfigError where the phantom is of another kind.
     """
     _require(phantom, "visium_hd")
@@ -116,7 +124,7 @@ def write_visium_hd(phantom: Phantom, folder: Path, *, compression: Compression 
 
 
 def write_st(phantom: Phantom, folder: Path) -> Path:
-    """Write a legacy ST section as the her2st data are laid out.
+    """Write a legacy ST section with the folders and files of the her2st data.
 
     `counts/NAME.tsv.gz` (rows "XxY"), `spots/NAME_selection.tsv` (lattice and pixels), `images/NAME.jpg`, and
     `truth.csv`. Returns `folder`; raises ConfigError where the phantom is of another kind.

@@ -1,8 +1,8 @@
-"""The audit: which sections every fitted part of a fold really saw, told from the rows that were handed over.
+"""The audit: which sections every fitted part of a fold really saw, from the rows that it was given.
 
-Whatever is fitted goes through a `Ledger`. It notes not what the caller says, but the rows that the fit was given:
-their section labels, how many there were and a digest of their values. The digests are compared with those of the
-sections as they were read, so that a test spot under a training section's name is found out.
+Every fit goes through a `Ledger`. It does not rely on what the caller says; it records the rows that the fit was
+given: their section labels, their number and a digest of their values. The digests are compared with those of the
+sections as they were read, so that a test spot under a training section's name is detected.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from histoscribe.predict.head import Head, Inputs
 
 
 class Ledger:
-    """What was fitted on what, in one fold.
+    """Record of what was fitted on which rows, in one fold.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Ledger:
     def fit(
         self, head: Head, X: Inputs, Y: NDArray[Any], groups: NDArray[Any], *, part: str, covers: Sequence[str]
     ) -> Head:
-        """Fit a head and note the rows that it was given.
+        """Fit a head and record the rows that it was given.
 
         Parameters
         ----------
@@ -48,11 +48,11 @@ class Ledger:
         return head.fit(X, Y, groups)
 
     def note(self, part: str, X: Inputs, covers: Sequence[str]) -> None:
-        """Note the rows that something is about to be fitted on."""
-        labels, told = np.asarray(X.section), row_digests(X)
+        """Record the rows that something is about to be fitted on."""
+        labels, digests = np.asarray(X.section), row_digests(X)
         seen = []
         for name in dict.fromkeys(labels.tolist()):
-            rows = [told[row] for row in np.flatnonzero(labels == name)]
+            rows = [digests[row] for row in np.flatnonzero(labels == name)]
             if not set(rows) <= self._known.get(name, set()):
                 self._strangers.setdefault(part, []).append(name)
             joined = hashlib.sha256(b"".join(rows)).hexdigest()[:16]
@@ -60,24 +60,27 @@ class Ledger:
         self.entries.append({"part": part, "covers": list(covers), "fitted_on": seen})
 
     def note_names(self, part: str, names: Sequence[str], covers: Sequence[str], **facts: Any) -> None:
-        """Note what was fitted on whole sections, told by the fitted object itself."""
+        """Record what was fitted on whole sections, as the fitted object itself reports it."""
         self.entries.append(
             {"part": part, "covers": list(covers), "fitted_on": [{"section": name} for name in names], **facts}
         )
 
     def note_colours(self) -> None:
-        """Note on which sections the stain reference was fitted, as the blocks of both sides themselves say."""
+        """Record the stain reference's sections, as both sides' blocks report them, and a white background."""
         references = sorted({one.coloured_as for one in (*self.train, *self.test) if one.coloured_as})
         facts = {} if references else {"method": "none"}
         self.note_names("stain reference", references, ("stain reference",), **facts)
+        if any(one.background == "white" for one in (*self.train, *self.test)):
+            # by each section's own tissue mask, so that nothing was fitted on any of them
+            self.note_names("background", (), ("white off the tissue",), method="white")
 
     def check(self) -> None:
-        """Refuse a fold in which anything was fitted on what is not of the training.
+        """Refuse a fold in which anything was fitted on rows outside the training sections.
 
         Raises
         ------
         ResultError
-            A section that is not of the training, or rows that are not those of the section whose name they bear.
+            A section that is not in the training, or rows of another section than they are labelled with.
         """
         known = {section.name for section in self.train}
         found = {
@@ -91,11 +94,11 @@ class Ledger:
                     where="audit",
                     expected=f"spots of {listing(sorted(known))}",
                     found=f"other spots, under the name {listing(names)}",
-                    mend="this is a fault of the program, and no score of this fold can be trusted; please report it",
+                    fix="this is a fault of the program, and no score of this fold can be trusted; please report it",
                 )
 
     def record(self) -> dict[str, Any]:
-        """Tell everything that was fitted, and what the held-out sections are, fit for JSON."""
+        """Return everything that was fitted, and the held-out sections, as JSON values."""
         return {
             "train": [section.name for section in self.train],
             "test": [section.name for section in self.test],

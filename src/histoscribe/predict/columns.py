@@ -1,4 +1,4 @@
-"""Work on wide tables block by block: thousands of targets on tens of thousands of spots stay within memory."""
+"""Process wide tables block by block: thousands of targets on tens of thousands of spots fit in memory."""
 
 from collections.abc import Iterator
 

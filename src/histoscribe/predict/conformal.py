@@ -1,10 +1,11 @@
-"""Intervals around predictions, as wide as held-out patients or sections showed them to be wrong.
+"""Intervals around predictions, from the residuals of held-out patients or sections.
 
 Every residual comes from a model that had not seen that spot's group (the cross-conformal way of Vovk 2015). It is
-taken apart: what a whole group is off by, gene by gene, and the rest. Of the rest the quantiles are taken, divided by
-a scale that depends on the predicted level (Lei et al. 2018, section 5.2), the two ends apart, for counts are skewed,
-and groups counting the same. A new group brings a shift of its own, whose variance is that between the groups seen;
-few groups tell it badly, so that each gene borrows from all. Both spreads join as independent ones do, by squares.
+split into two parts: the shift of the whole group, gene by gene, and the rest. The quantiles of the rest are taken
+after division by a scale that depends on the predicted level (Lei et al. 2018, section 5.2). The two ends are found
+separately, because counts are skewed, and all groups count the same. A new group has a shift of its own. Its variance
+is estimated by that between the groups seen; with few groups the estimate is poor, so each gene borrows from all.
+The two spreads are independent, so their squares are added.
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,8 @@ from histoscribe.predict.columns import column_blocks
 Floats = NDArray[np.float64]
 
 _BINS = 6  # levels of a gene at which the size of its residuals is measured
-_SHRINK = 20.0  # spots of the whole gene that stand beside those of a level
-_BORROWED = 4.0  # groups that the shifts of all genes count for beside a gene's own
+_SHRINK = 20.0  # weight, in spots, of the whole gene's mean beside the spots of a level
+_BORROWED = 4.0  # weight, in groups, of the shifts of all genes beside a gene's own
 _LEAST = 1e-9
 
 
@@ -38,6 +39,20 @@ class Conformal:
         Share of measurements to be inside.
     floor
         The lowest value that can be measured, 0 for expression and ranks; no interval reaches below it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.predict.conformal import Conformal
+    >>> rng = np.random.default_rng(0)
+    >>> P = rng.uniform(1, 3, (400, 2))
+    >>> Y = P + rng.normal(0, 0.2, P.shape)
+    >>> patients = np.repeat(["P1", "P2", "P3", "P4"], 100)
+    >>> seen = patients != "P4"
+    >>> intervals = Conformal(level=0.9).fit((Y - P)[seen], patients[seen], predictions=P[seen])
+    >>> lower, upper = intervals.interval(P[~seen])
+    >>> print(f"{np.mean((lower <= Y[~seen]) & (Y[~seen] <= upper)):.1f} of a new patient's spots lie inside")
+    0.9 of a new patient's spots lie inside
     """
 
     level: float = 0.9
@@ -151,7 +166,7 @@ class Conformal:
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the fitted intervals that `state` tells of."""
+        """Rebuild the fitted intervals from `state`."""
         level, floor = (float(value) for value in state["constants"])
         made = cls(level=level, floor=None if np.isnan(floor) else floor)
         made.knots_, made.scale_, made.ends_, made.shift_ = (
@@ -161,9 +176,9 @@ class Conformal:
 
 
 def coverage(Y: NDArray[Any], lower: NDArray[Any], upper: NDArray[Any]) -> float:
-    """Share of measurements inside their interval, (n, t) each; NaN measurements are left out."""
+    """Share of measurements inside their interval, (n, t) each; NaN measurements are ignored."""
     known = np.isfinite(Y)
-    # a float32 end may fall short of a float32 measurement that it was made of by the last digit
+    # a float32 end may differ in the last digit from the float32 measurement that it was computed from
     slack = 1e-6 * (1 + np.abs(np.where(known, Y, 0)))
     inside = (lower - slack <= Y) & (upper + slack >= Y)
     return float(inside[known].mean()) if known.any() else float("nan")
@@ -188,12 +203,12 @@ def weighted_quantiles(values: Floats, weight: Floats, shares: tuple[float, ...]
 
 
 class _Part(NamedTuple):
-    """What some targets' residuals tell."""
+    """What the residuals of some targets give."""
 
     knots: Floats  # (b, t)
     scale: Floats  # (b, t)
     ends: Floats  # (2, t)
-    between: Floats  # (t,) variance of the groups' shifts, below 0 where it drowns in the rest
+    between: Floats  # (t,) variance of the groups' shifts, below 0 where it is small beside the noise
 
     @classmethod
     def of(cls, R: NDArray[Any], P: NDArray[Any], code: NDArray[np.intp], sizes: NDArray[np.intp], tail: float) -> Self:
@@ -209,7 +224,7 @@ class _Part(NamedTuple):
 
 
 def _shift_sd(between: Floats, n_groups: int) -> Floats:
-    """Foretell the standard deviation of a new group's shift, (t,), from the variances between held-out groups.
+    """Predict the standard deviation of a new group's shift, (t,), from the variances between held-out groups.
 
     A held-out group was predicted from one group fewer than a new one will be: with shifts of variance v, held-out
     residuals vary by v n / (n - 1) and new ones by v (n + 1) / n, which is 1 - 1 / n^2 of it.

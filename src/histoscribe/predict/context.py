@@ -1,8 +1,8 @@
-"""What a head sees of a spot: its tile at several sizes, its neighbours' tiles, and where it lies.
+"""The features of a spot: its tile at several sizes, its neighbours' tiles, and where it lies.
 
-Every block is made from one section alone, without any label, so that a new slide is treated as the training slides
-were. Blocks carry names, and a head joins them by name: "image@112" is the encoder "image" on tiles of 112 um,
-"neighbours:image@112" the mean over the lattice neighbours, "position" the place in the section in millimetres.
+Every block is made from one section alone, without any label, so that a new slide is treated in the same way as the
+training slides. Blocks carry names, and a head joins them by name: "image@112" is the encoder "image" on tiles of
+112 um, "neighbours:image@112" the mean over the lattice neighbours, "position" the place in the section in millimetres.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,8 @@ class Context:
         "section": every column gets mean 0 and standard deviation 1 over the spots of its section, which takes out
         the scanner's and the stain's colour; "none": as the encoder gave it.
     position
-        Whether the place in the section is added, in millimetres from the section's middle. Heads that know nothing
-        of places leave it out.
+        Whether the place in the section is added, in millimetres from the section's middle. Heads that do not
+        use places ignore it.
     """
 
     tile_um: tuple[float, ...] = (112.0, 224.0, 448.0)
@@ -47,11 +47,11 @@ class Context:
     position: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse sizes that cannot be."""
+        """Refuse impossible sizes."""
         if not self.tile_um or not all(np.isfinite(side) and side > 0 for side in self.tile_um):
             raise ConfigError("the sides of tiles must be positive", where="tile_um", found=self.tile_um)
         if len(set(self.tile_um)) < len(self.tile_um):
-            raise ConfigError("a tile size stands twice", where="tile_um", found=self.tile_um)
+            raise ConfigError("a tile size is given twice", where="tile_um", found=self.tile_um)
         if self.standardise not in ("section", "none"):
             raise ConfigError(
                 "there is no such standardisation",
@@ -120,7 +120,7 @@ def feature_blocks(
                 own = standardised(own)
             blocks[name] = own.astype(np.float32)
             if context.neighbours:
-                # of the raw block: the mean of few neighbours keeps its own, smaller spread
+                # of the block before it is rounded to float32
                 around = neighbour_mean(graph, own, own_share=0.0)
                 around = standardised(around) if context.standardise == "section" else around
                 blocks[f"neighbours:{name}"] = around.astype(np.float32)
@@ -139,7 +139,7 @@ def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def appearance(blocks: Mapping[str, Matrix]) -> dict[str, Matrix]:
-    """Leave out what is no appearance: the blocks that tell what a spot looks like, in the order of their names."""
+    """Select the blocks that describe what a spot looks like, in the order of their names."""
     return {name: blocks[name] for name in sorted(blocks) if name != POSITION}
 
 
@@ -157,6 +157,6 @@ def _checked(name: str, block: NDArray[Any], n: int) -> NDArray[np.float64]:
         raise InputError(
             f"the embedding {name} has missing or infinite values in {int(bad.sum()):,} of {n:,} spots",
             where="embeddings",
-            mend="compute the embedding again",
+            fix="compute the embedding again",
         )
     return array

@@ -1,8 +1,8 @@
-"""One section as predictors see it, and how several become the rows that a head is fitted on."""
+"""One section as input of predictors, and how several sections become the rows that a head is fitted on."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from histoscribe.expression.measured import Measured
 from histoscribe.predict.head import Inputs, Matrix
 from histoscribe.predict.splits import Fold, block_labels
 
-_BLOCKS = 4  # of a section, where there is nothing else to tell apart
+_BLOCKS = 4  # of a section, where there are no other groups
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +34,10 @@ class Observed:
         (n, h, w, 3) uint8 where a head takes pixels, or None.
     coloured_as
         Section on which the stain reference of blocks and tiles was fitted; None where colours are as scanned.
+    background
+        "keep", or "white" where the section's own tissue mask made the background of tiles white.
+    marks
+        Columns of numbers that go with the spots into tables, (n,) each, such as `off_tissue`.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Observed:
     measured: Measured | None = None
     tiles: Any = None
     coloured_as: str | None = None
+    background: str = "keep"
+    marks: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Count the spots."""
@@ -69,14 +75,13 @@ class Observed:
             parts = (measured.counts, measured.library, measured.abundance)
             counts, library, abundance = (None if part is None else part[index] for part in parts)
             measured = replace(measured, counts=counts, library=library, abundance=abundance, graph=graph)
-        return Observed(
-            self.name,
-            self.patient,
-            {name: block[index] for name, block in self.blocks.items()},
-            self.xy_um[index],
-            measured,
-            None if self.tiles is None else self.tiles[index],
-            self.coloured_as,
+        return replace(
+            self,
+            blocks={name: block[index] for name, block in self.blocks.items()},
+            xy_um=self.xy_um[index],
+            measured=measured,
+            tiles=None if self.tiles is None else self.tiles[index],
+            marks={name: values[index] for name, values in self.marks.items()},
         )
 
 
@@ -96,7 +101,7 @@ def inputs_of(sections: Sequence[Observed], *, depth: bool = True) -> Inputs:
     sections
         At least one.
     depth
-        Whether the spots' depth goes along; it is for fitting only.
+        Whether the spots' depth is included; it is for fitting only.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def inputs_of(sections: Sequence[Observed], *, depth: bool = True) -> Inputs:
                 where=f"section {section.name!r}",
                 expected=listing(f"{name} ({width})" for name, width in sorted(widths.items())),
                 found=listing(f"{name} ({width})" for name, width in sorted(other.items())),
-                mend="embed all sections with one encoder and the same tile sizes",
+                fix="embed all sections with one encoder and the same tile sizes",
             )
     depths = [section.depth() for section in sections] if depth else [None]
     return Inputs(
@@ -137,7 +142,7 @@ class Grouping:
     levels: tuple[tuple[str, NDArray[np.str_]], ...]
 
     def of(self, rows: NDArray[Any]) -> tuple[str, NDArray[np.str_]]:
-        """Return the coarsest level that tells at least two groups apart among some rows, and their labels."""
+        """Return the coarsest level with at least two groups among some rows, and their labels."""
         for kind, labels in self.levels:
             if len(np.unique(labels[rows])) > 1:
                 return kind, labels[rows]
@@ -161,14 +166,14 @@ def grouping_of(sections: Sequence[Observed]) -> Grouping:
 
 
 def row_digests(X: Inputs) -> list[bytes]:
-    """Tell every row by its values, whatever it is labelled: 16 bytes of a hash over its features, n of them."""
+    """Digest every row by its values, whatever its label: 16 bytes of a hash over its features, n of them."""
     names = sorted(X.blocks)
     if not names:
         return [hashlib.blake2b(np.ascontiguousarray(tile).tobytes(), digest_size=16).digest() for tile in X.tiles]
-    told = []
+    digests = []
     for row in range(len(X)):
         state = hashlib.blake2b(digest_size=16)
         for name in names:
             state.update(np.ascontiguousarray(X.blocks[name][row]).tobytes())
-        told.append(state.digest())
-    return told
+        digests.append(state.digest())
+    return digests

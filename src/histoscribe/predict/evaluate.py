@@ -1,7 +1,7 @@
-"""One fold of an evaluation: everything is fitted on its training sections, and its test sections are looked at once.
+"""One fold of an evaluation: everything is fitted on its training sections; its test sections are used once.
 
-What comes out is a record, fit for JSON, and the arrays that later steps need. A fold knows of no other fold, so that
-finished ones outlive a failure and can be done in any order.
+The result is a record of JSON values and the arrays that later steps need. Folds are independent of each other, so that
+finished folds survive a failure and folds can be run in any order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,8 @@ from histoscribe.predict.fitting import (
     cards_of,
     fit_intervals,
     fit_whole,
+    folds_within,
+    predict_twice_unseen,
     predict_unseen,
     prepare_training,
 )
@@ -35,7 +37,7 @@ Predicted = dict[str, NDArray[Any]]  # by section, (n, t)
 
 BASELINES = ("mean", "depth")
 MEMBERS_MEAN = "members_mean"
-_DIGITS = 6  # of the numbers in records: more are rounding
+_DIGITS = 6  # of the numbers in records: further digits are rounding errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class FoldResult:
         Fit for JSON: `fold`, `leaky`, `target`, `heads` with scores, cards and coverage, `ceiling`, `audit`.
     arrays
         "SECTION/measured", "SECTION/HEAD", "SECTION/HEAD/lower", "SECTION/HEAD/upper", float32 (n, t);
-        "SECTION/spots/xy_um" (n, 2) and, where known, "SECTION/spots/depth" (n,).
+        "SECTION/spots/xy_um" (n, 2) and, where known, "SECTION/spots/depth" (n,); the marks of the spots likewise.
     """
 
     record: dict[str, Any]
@@ -117,7 +119,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
     InputError
         What the target or a head refuses.
     ResultError
-        The audit found something fitted on what is not of the training.
+        The audit found something that was fitted on rows outside the training sections.
     """
     train, test = two_sides(sections, fold)
     ledger = Ledger(train, test)
@@ -125,7 +127,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
     with threadpool_limits(limits=1):
         training = prepare_training(train, settings.make_target(), ledger, seed=settings.seed)
         side = _TestSide.of(test, training.target, seed=settings.seed)
-        unseen, predicted = _predict_members(training, test, ledger, settings)
+        unseen, predicted, made = _predict_members(training, test, ledger, settings)
         members = [name for name in settings.heads if name not in BASELINES]
         notes: dict[str, Any] = {}
         if len(members) > 1:
@@ -135,8 +137,9 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
         arrays = side.arrays()
         for name in predicted:
             heads[name], intervals = _judge(name, training, unseen[name], predicted[name], side, settings)
+            heads[name] |= {"fitted": made[name]} if made.get(name) else {}
             arrays |= {f"{section}/{name}": P for section, P in predicted[name].items()}
-            # nobody asks for a baseline's intervals, and they are as large as the predictions
+            # intervals of baselines are not needed, and they are as large as the predictions
             arrays |= intervals if name not in BASELINES or not members else {}
     ledger.check()
     record = {
@@ -157,7 +160,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
 def members_mean(
     members: Sequence[str], unseen: Mapping[str, Unseen], predicted: Mapping[str, Predicted]
 ) -> tuple[Unseen, Predicted]:
-    """Average the heads' predictions: the plain ensemble, which any learned stack has to beat."""
+    """Average the heads' predictions: the plain ensemble that any learnt stack has to beat."""
     first = unseen[members[0]]
     averaged = {section: _average([predicted[name][section] for name in members]) for section in predicted[members[0]]}
     return Unseen(_average([unseen[name].P for name in members]), first.groups, first.kind, first.train_mean), averaged
@@ -173,13 +176,19 @@ def _stacked(
     settings: FoldSettings,
 ) -> dict[str, Any]:
     """Add the stacks, learnt on inner out-of-fold predictions, and say whether each is worth it."""
-    first = unseen[members[0]]
-    if len(np.unique(first.groups)) < 2:
+    if not settings.stacks:
         return {}
-    out_of_fold, notes = np.stack([unseen[name].P for name in members]), {}  # (m, n, t)
+    first, notes = unseen[members[0]], {}
+    twice = [
+        predict_twice_unseen(
+            name, training, unseen[name], ledger, options=settings.head_options.get(name, {}), seed=settings.seed
+        )
+        for name in members
+    ]
+    out_of_fold = np.stack([unseen[name].P for name in members])  # (m, n, t)
     for kind in settings.stacks:
         stack = make_stack(kind, seed=settings.seed)
-        judged = judge_stack(stack, out_of_fold, training.Y, first.groups)
+        judged = judge_stack(stack, twice, training.Y, folds=folds_within(training), groups=first.groups)
         fitted = stack.fit(out_of_fold, training.Y, first.groups)
         unseen[stack.name] = Unseen(judged.P, first.groups, first.kind, first.train_mean)
         predicted[stack.name] = {
@@ -197,7 +206,7 @@ def _average(predictions: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TestSide:
-    """Held-out sections, what was measured on them, (n, t) each, and how much of that is no noise, (t,) each."""
+    """Held-out sections, what was measured on them, (n, t) each, and the noise ceiling, (t,) each."""
 
     sections: Sequence[Observed]
     truth: Predicted
@@ -217,6 +226,7 @@ class _TestSide:
         arrays: Predicted = {f"{name}/measured": Y for name, Y in self.truth.items()}
         for one in self.sections:
             arrays[f"{one.name}/spots/xy_um"] = one.xy_um
+            arrays |= {f"{one.name}/spots/{mark}": values for mark, values in one.marks.items()}
             depth = one.depth()
             if depth is not None:
                 arrays[f"{one.name}/spots/depth"] = depth
@@ -225,16 +235,18 @@ class _TestSide:
 
 def _predict_members(
     training: Training, test: Sequence[Observed], ledger: Ledger, settings: FoldSettings
-) -> tuple[dict[str, Unseen], dict[str, Predicted]]:
-    """Inner out-of-fold predictions of every head, and its predictions of the test sections."""
+) -> tuple[dict[str, Unseen], dict[str, Predicted], dict[str, dict[str, str]]]:
+    """Inner out-of-fold predictions of every head, its predictions of the test sections, and what it records."""
     unseen: dict[str, Unseen] = {}
     predicted: dict[str, Predicted] = {}
+    made: dict[str, dict[str, str]] = {}
     for name in settings.heads:
         options = settings.head_options.get(name, {})
         unseen[name] = predict_unseen(name, training, ledger, options=options, seed=settings.seed)
         head = fit_whole(name, training, ledger, options=options, seed=settings.seed)
         predicted[name] = {one.name: head.predict(inputs_of([one], depth=False)) for one in test}
-    return unseen, predicted
+        made[name] = head.record()
+    return unseen, predicted, made
 
 
 def _judge(
@@ -264,6 +276,7 @@ def _judge(
     record = {
         "sections": sections,
         "inner_score": inner_score(training, unseen, settings),
+        "inner_scores": inner_scores(training, unseen, settings),
         "cards": [card.record() for card in cards],
         "card_auroc": card_auroc(cards, column_means([scored["pearson"] for scored in sections.values()])),
         "coverage": covered,
@@ -272,14 +285,28 @@ def _judge(
 
 
 def inner_score(training: Training, unseen: Unseen, settings: FoldSettings) -> float:
-    """Average the main score of inner out-of-fold predictions over sections: what a choice of heads may look at."""
+    """Average the main score of inner out-of-fold predictions over sections: the only score that may choose a head."""
+    scores = _scored(training, unseen, settings, np.asarray(training.X.section))
+    return float(average_sections(list(scores.values()))[settings.main])
+
+
+def inner_scores(training: Training, unseen: Unseen, settings: FoldSettings) -> dict[str, float]:
+    """Score section by section, or block by block of a single one: how far the inner score is a matter of chance."""
     labels = np.asarray(training.X.section)
-    scores = []
+    if len(np.unique(labels)) < 2:
+        labels = unseen.groups
+    return {name: float(found[settings.main]) for name, found in _scored(training, unseen, settings, labels).items()}
+
+
+def _scored(
+    training: Training, unseen: Unseen, settings: FoldSettings, labels: NDArray[Any]
+) -> dict[str, dict[str, Any]]:
+    scores = {}
     for name in dict.fromkeys(labels.tolist()):
         rows = labels == name
         mean = unseen.train_mean[rows].mean(axis=0)
-        scores.append(score_section(training.Y[rows], unseen.P[rows], train_mean=mean, kind=settings.kind))
-    return float(average_sections(scores)[settings.main])
+        scores[str(name)] = score_section(training.Y[rows], unseen.P[rows], train_mean=mean, kind=settings.kind)
+    return scores
 
 
 def coverage_by_level(Y: NDArray[Any], lower: NDArray[Any], upper: NDArray[Any]) -> dict[str, float]:

@@ -1,7 +1,7 @@
-"""Fitting a head the honest way: once on all training rows, and once per inner fold for what needs unseen rows.
+"""Fitting a head: once on all training rows, and once per inner fold for predictions of unseen rows.
 
-The inner out-of-fold predictions say how wrong a head is on patients or sections that it has not seen; intervals,
-cards and stacks are made from them, so that none of these ever looks at the held-out side.
+The inner out-of-fold predictions show how wrong a head is on patients or sections that it has not seen. Intervals,
+cards and stacks are made from them, so that none of these uses the held-out side.
 """
 
 import inspect
@@ -21,11 +21,12 @@ from histoscribe.predict.conformal import Conformal
 from histoscribe.predict.data import Grouping, Observed, grouping_of, inputs_of
 from histoscribe.predict.gene_card import GeneCard, OutOfFold, make_cards
 from histoscribe.predict.head import Head, Inputs, Matrix
-from histoscribe.predict.splits import inner_folds
+from histoscribe.predict.nested import twice_unseen
+from histoscribe.predict.splits import Index, inner_folds
 
 COVERS = ("scaler", "PCA", "strength", "weights")
-# of most folds within the training: more cost time and change little
-_INNER = 5
+# at most so many folds within the training: more cost time and change little
+INNER_FOLDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,21 +83,42 @@ def make_head(name: str, options: Mapping[str, Any] | None = None, *, seed: int 
     Raises
     ------
     ConfigError
-        No such head, or an option that it does not have.
+        No such head, or an option or a preset that it does not have.
     """
     kind = HEADS.get(name)
+    given = with_preset(name, options or {})
     known = inspect.signature(kind).parameters
-    for option in options or {}:
+    for option in given:
         if option not in known:
             raise ConfigError(
                 f"the head {name!r} has no option {option!r}",
                 where="heads",
-                mend=nearest(option, known) if known else "leave the option out",
+                fix=nearest(option, known) if known else "leave the option out",
             )
-    given = dict(options or {})
     if "seed" in known:
         given.setdefault("seed", seed)
     return kind(**given)
+
+
+def with_preset(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the options that a head's `preset` stands for in its place; what is given beside it wins.
+
+    Raises
+    ------
+    ConfigError
+        No such head, or a preset that it does not have.
+    """
+    given = dict(options)
+    if "preset" not in given:
+        return given
+    preset, presets = given.pop("preset"), HEADS.get(name).presets
+    if preset not in presets:
+        raise ConfigError(
+            f"the head {name!r} has no preset {preset!r}",
+            where="heads",
+            fix=nearest(str(preset), presets) if presets else "leave the preset out",
+        )
+    return {**presets[preset], **given}
 
 
 def prepare_training(sections: Sequence[Observed], target: Target, ledger: Ledger, *, seed: int) -> Training:
@@ -110,31 +132,74 @@ def prepare_training(sections: Sequence[Observed], target: Target, ledger: Ledge
     measured = [section.require_measured() for section in sections]
     target.fit(measured)
     ledger.note_names("target", getattr(target, "fitted_on_", ()), ("genes", "scale"))
-    # features are standardised section by section: nothing of that is learned elsewhere
+    # features are standardised section by section: no other section is involved
     ledger.note_colours()
     Y = np.concatenate([target.transform(one) for one in measured])
     ceilings = {one.name: noise_ceiling(target, one, seed=seed) for one in measured}
     return Training(sections, target, inputs_of(sections), Y, grouping_of(sections), ceilings)
 
 
+def folds_within(training: Training) -> list[tuple[Index, Index]]:
+    """Pairs of rows to fit and rows to predict, within the training; every row is predicted once."""
+    _, groups = training.grouping.of(np.arange(len(training.Y)))
+    return inner_folds(groups, max_folds=INNER_FOLDS)
+
+
 def predict_unseen(name: str, training: Training, ledger: Ledger, *, options: Mapping[str, Any], seed: int) -> Unseen:
     """Predict every training row by a head that had not seen its patient, section or block."""
-    n = len(training.Y)
-    kind, groups = training.grouping.of(np.arange(n))
+    kind, groups = training.grouping.of(np.arange(len(training.Y)))
     P, mean = np.empty_like(training.Y), np.empty_like(training.Y)
-    for k, (fit, held) in enumerate(inner_folds(groups, max_folds=_INNER), 1):
-        _, inner = training.grouping.of(fit)
-        head = ledger.fit(
-            make_head(name, options, seed=seed),
-            training.X.rows(fit),
-            training.Y[fit],
-            inner,
-            part=f"{name}, inner fold {k}",
-            covers=COVERS,
-        )
-        P[held] = head.predict(without_depth(training.X.rows(held)))
+    refit = _Refit(name, training, ledger, options, seed)
+    for k, (fit, held) in enumerate(folds_within(training), 1):
+        P[held] = refit(fit, held, f"inner fold {k}")
         mean[held] = training.Y[fit].mean(axis=0, dtype=np.float64)
     return Unseen(P, groups, kind, mean)
+
+
+def predict_twice_unseen(
+    name: str, training: Training, unseen: Unseen, ledger: Ledger, *, options: Mapping[str, Any], seed: int
+) -> NDArray[np.float32]:
+    """Predict the training rows once more for each inner fold, by heads that had not seen that fold either.
+
+    Parameters
+    ----------
+    unseen
+        What `predict_unseen` gave for the same head.
+
+    Returns
+    -------
+    (k, n, t) float32, as of `twice_unseen`. With two folds, the rows beside fold k are divided by their own groups:
+    sections of one patient, blocks of one section.
+    """
+    folds = folds_within(training)
+    refit = _Refit(name, training, ledger, options, seed)
+    if len(folds) > 2:
+        return twice_unseen(refit, unseen.P, folds)
+    twice = np.repeat(unseen.P[None], len(folds), axis=0)
+    for k, (rows, _) in enumerate(folds):
+        _, finer = training.grouping.of(rows)
+        for number, (fit, held) in enumerate(inner_folds(finer, max_folds=INNER_FOLDS), 1):
+            twice[k, rows[held]] = refit(rows[fit], rows[held], f"inner fold {k + 1}.{number}")
+    return twice
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refit:
+    """Fits a head on some of the training rows and predicts others of them."""
+
+    name: str
+    training: Training
+    ledger: Ledger
+    options: Mapping[str, Any]
+    seed: int
+
+    def __call__(self, fit: Index, held: Index, part: str) -> Matrix:
+        training = self.training
+        _, groups = training.grouping.of(fit)
+        head = make_head(self.name, self.options, seed=self.seed)
+        named = f"{self.name}, {part}"
+        self.ledger.fit(head, training.X.rows(fit), training.Y[fit], groups, part=named, covers=COVERS)
+        return head.predict(without_depth(training.X.rows(held)))
 
 
 def fit_whole(name: str, training: Training, ledger: Ledger, *, options: Mapping[str, Any], seed: int) -> Head:
@@ -170,5 +235,5 @@ def cards_of(training: Training, unseen: Unseen) -> list[GeneCard]:
 
 
 def without_depth(X: Inputs) -> Inputs:
-    """Take away what a slide without counts does not have."""
+    """Remove the depth, which a slide without counts does not have."""
     return Inputs(X.blocks, X.tiles, X.section, None)

@@ -1,9 +1,10 @@
-"""One frame for serial sections, found from their pictures alone, and whether a section belongs in it at all.
+"""A common frame for serial sections, found from their pictures alone, and a test whether a section belongs in it.
 
-Neighbouring sections of one specimen show the same structures at the same place, once they are laid on each other. The
-first components of what their spots look like make a map of a section; another section is turned, shifted and stretched
-until its own map agrees with it. Every other component takes no part in that and judges it afterwards: sections that
-show the same structures agree in them too, while a section of another specimen that was forced to fit does not.
+Neighbouring sections of one specimen show the same structures at the same place once they are aligned. The first
+principal components of the spots' appearance make a map of a section; another section is rotated, shifted and stretched
+until its own map agrees with it. Only every second component is used for this; the others test the alignment: sections
+that show the same structures agree in them too, while a section of another specimen does not, even if it is made to
+fit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +14,22 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscribe.graph.spacing import pitch_of
+from histoscribe.numerics.bilinear import corners_around
+from histoscribe.numerics.correlation import columnwise_pearson
 from histoscribe.predict.head import Inputs
 from histoscribe.predict.heads.front import Front
 
 Floats = NDArray[np.float64]
 
-# agreement in the components that judge: serial sections reach .55 to .9, sections of others at most .23
+# agreement in the test components: serial sections reach .55 to .9, sections of others at most .23
 # (her2st A and C, olfactory bulb)
 ACCEPTED = 0.35
 _COMPONENTS = 12
 _TURNS = 24
 _LEAST_SPOTS, _MOST_SPOTS, _MOST_CELLS = 30, 2000, 160
 _CELL_PER_PITCH, _BLUR_PER_PITCH = 0.5, 0.6
-_MOST_STRETCH = 1.6  # of an area: a section is not twice another one
+_MOST_STRETCH = 1.6  # of an area: no section is twice as large as another
 _WHERE = "common frame"
 
 
@@ -52,10 +56,10 @@ class Grid:
 
     @classmethod
     def around(cls, places: Sequence[Floats]) -> Self:
-        """Lay a grid over sections, (n, 2) millimetres about their middles, however they will be turned."""
-        pitch = float(np.median([_pitch(xy) for xy in places]))
+        """Make a grid that covers sections, (n, 2) millimetres about their middles, in any rotation."""
+        pitch = float(np.median([pitch_of(xy) for xy in places]))
         reach = 1.5 * max(float(np.linalg.norm(xy, axis=1).max()) for xy in places)
-        pitch = max(pitch, 2 * reach / (_CELL_PER_PITCH * _MOST_CELLS))  # of small bins several share a cell
+        pitch = max(pitch, 2 * reach / (_CELL_PER_PITCH * _MOST_CELLS))  # small bins share cells
         n = int(np.ceil(2 * reach / (_CELL_PER_PITCH * pitch))) + 1
         return cls(np.full(2, -reach), _CELL_PER_PITCH * pitch, n, _BLUR_PER_PITCH * pitch)
 
@@ -89,19 +93,10 @@ class Grid:
         return found
 
     def _corners(self, xy_mm: Floats) -> tuple[NDArray[np.intp], Floats]:
-        """Cells (4, n) around each place and their weights (4, n); what lies outside weighs nothing."""
-        at = (xy_mm - self.origin_mm) / self.cell_mm
-        first = np.floor(at).astype(np.intp)
-        part = at - first
-        cells, weights = [], []
-        for dx in (0, 1):
-            for dy in (0, 1):
-                x, y = first[:, 0] + dx, first[:, 1] + dy
-                inside = (x >= 0) & (x < self.n) & (y >= 0) & (y < self.n)
-                weight = np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1])
-                cells.append(np.where(inside, y * self.n + x, 0))
-                weights.append(np.where(inside, weight, 0.0))
-        return np.stack(cells), np.stack(weights)
+        """Cells (4, n) around each place and their weights (4, n); cells outside have weight 0."""
+        points, weights = corners_around((xy_mm - self.origin_mm) / self.cell_mm)
+        inside = ((points >= 0) & (points < self.n)).all(axis=2)
+        return np.where(inside, points[..., 1] * self.n + points[..., 0], 0), np.where(inside, weights, 0.0)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all of it as arrays by name."""
@@ -109,19 +104,19 @@ class Grid:
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the grid that `state` tells of."""
+        """Rebuild the grid from `state`."""
         cell_mm, n, blur_mm = (float(size) for size in state["sizes"])
         return cls(np.asarray(state["origin_mm"], np.float64), cell_mm, int(n), blur_mm)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """What serial sections show where, in one frame.
+    """The mean map of serial sections in one frame.
 
     Parameters
     ----------
     front
-        Components of the look of spots.
+        Components of the appearance of spots.
     grid
         Over the frame.
     drawn
@@ -136,7 +131,7 @@ class Frame:
     def fit(
         cls, sections: Sequence[Inputs], places: Sequence[Floats], *, seed: int
     ) -> "tuple[Frame, list[Floats]] | None":
-        """Lay sections on each other.
+        """Align sections with each other.
 
         Parameters
         ----------
@@ -157,12 +152,12 @@ class Frame:
         grid = Grid.around(places)
         largest = int(np.argmax([len(xy) for xy in places]))
         first = cls(front, grid, grid.drawn(places[largest], looks[largest]))
-        found = [first._laid(look, xy) for look, xy in zip(looks, places, strict=True)]
+        found = [first._align(look, xy) for look, xy in zip(looks, places, strict=True)]
         maps = [grid.drawn(xy, look) for (xy, _), look in zip(found, looks, strict=True)]
         again = []
         for k, (look, xy) in enumerate(zip(looks, places, strict=True)):
             others = cls(front, grid, np.mean([one for j, one in enumerate(maps) if j != k], axis=0))
-            again.append(others._laid(look, xy))
+            again.append(others._align(look, xy))
         if min(agreement for _, agreement in again) < ACCEPTED:
             return None
         aligned = [xy for xy, _ in again]
@@ -173,11 +168,11 @@ class Frame:
         """Places of a further section in the frame, (n, 2) millimetres; None where it does not belong there."""
         if not _is_plane(xy_mm):
             return None
-        aligned, agreement = self._laid(_look(self.front, section), xy_mm)
+        aligned, agreement = self._align(_look(self.front, section), xy_mm)
         return aligned if agreement >= ACCEPTED else None
 
-    def _laid(self, look: Floats, xy_mm: Floats) -> tuple[Floats, float]:
-        """Lay a section on the map by every second component; places and the agreement in the other components."""
+    def _align(self, look: Floats, xy_mm: Floats) -> tuple[Floats, float]:
+        """Align a section with the map by every second component; places, and the agreement in the other components."""
         from scipy.optimize import minimize
 
         fit, judge = slice(0, None, 2), slice(1, None, 2)
@@ -197,10 +192,10 @@ class Frame:
         steps = np.diag([0.08] * 4 + [2 * self.grid.cell_mm] * 2)
         options = {"xatol": 1e-3, "fatol": 1e-5, "maxiter": 500, "initial_simplex": np.vstack([start, start + steps])}
         aligned = moved(minimize(miss, start, method="Nelder-Mead", options=options).x, xy_mm)
-        return aligned, _correlation(self.grid.read(self.drawn[judge], aligned), look[:, judge])
+        return aligned, float(columnwise_pearson(self.grid.read(self.drawn[judge], aligned), look[:, judge]).mean())
 
     def _best_turn(self, drawn: Floats, values: Floats, xy_mm: Floats) -> Floats:
-        """Turn and shift of most agreement among turns by 15 degrees and all shifts: matrix and shift, (6,)."""
+        """Best of all rotations by 15 degrees and all shifts: matrix and shift, (6,)."""
         n = self.grid.n
         wanted = np.fft.rfft2(drawn, s=(2 * n, 2 * n))
         best, found = -np.inf, np.zeros(6)
@@ -217,12 +212,12 @@ class Frame:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all of it as arrays by name."""
-        told = {f"front/{key}": value for key, value in self.front.state().items()}
-        return told | {f"grid/{key}": value for key, value in self.grid.state().items()} | {"drawn": self.drawn}
+        arrays = {f"front/{key}": value for key, value in self.front.state().items()}
+        return arrays | {f"grid/{key}": value for key, value in self.grid.state().items()} | {"drawn": self.drawn}
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the frame that `state` tells of."""
+        """Rebuild the frame from `state`."""
         parts = {
             part: {key.removeprefix(part): value for key, value in state.items() if key.startswith(part)}
             for part in ("front/", "grid/")
@@ -238,20 +233,6 @@ def _look(front: Front, section: Inputs) -> Floats:
     return np.asarray(Z / np.maximum(Z.std(axis=0), 1e-9))
 
 
-def _pitch(xy_mm: Floats) -> float:
-    """Median distance of a spot to its nearest."""
-    from scipy.spatial import cKDTree
-
-    return float(np.median(cKDTree(xy_mm).query(xy_mm, k=2)[0][:, 1]))
-
-
 def _is_plane(xy_mm: Floats) -> bool:
-    """Whether these are places on a section: enough of them, and apart from each other."""
-    return len(xy_mm) >= _LEAST_SPOTS and _pitch(xy_mm) > 0
-
-
-def _correlation(A: Floats, B: Floats) -> float:
-    """Mean over columns of their correlation; a constant column counts as 0."""
-    A, B = A - A.mean(axis=0), B - B.mean(axis=0)
-    size = np.linalg.norm(A, axis=0) * np.linalg.norm(B, axis=0)
-    return float(np.divide((A * B).sum(axis=0), size, out=np.zeros(len(size)), where=size > 1e-9).mean())
+    """Whether these are places on a section: enough of them, and not all the same."""
+    return len(xy_mm) >= _LEAST_SPOTS and pitch_of(xy_mm) > 0

@@ -1,7 +1,7 @@
-"""Which genes can be trusted, told beforehand: a card per gene, made from the training sections alone.
+"""Which genes can be trusted: a card per gene, made in advance from the training sections alone.
 
-Every training section was predicted by a model that had not seen it (inner out-of-fold predictions). What a gene
-scored there says what it will score on a new section, and the card's own accuracy is measured on the held-out fold.
+Every training section was predicted by a model that had not seen it (inner out-of-fold predictions). A gene's score
+there predicts its score on a new section. The card's own accuracy is measured on the held-out fold.
 """
 
 from collections.abc import Sequence
@@ -128,14 +128,14 @@ def make_cards(names: Sequence[str], sections: Sequence[OutOfFold]) -> list[Gene
 
 
 def card_auroc(cards: Sequence[GeneCard], held_out_pearson: NDArray[np.float64], *, threshold: float = 0.2) -> float:
-    """How well the cards foretell which genes reach `threshold` on the held-out fold: area under the ROC curve.
+    """How well the cards predict which genes reach `threshold` on the held-out fold: area under the ROC curve.
 
     Parameters
     ----------
     cards
         Made from the training sections.
     held_out_pearson
-        (t,) what the genes scored on the held-out sections; NaN is left out.
+        (t,) scores of the genes on the held-out sections; NaN is ignored.
     threshold
         What counts as predictable.
 
@@ -145,12 +145,12 @@ def card_auroc(cards: Sequence[GeneCard], held_out_pearson: NDArray[np.float64],
     """
     from sklearn.metrics import roc_auc_score
 
-    foretold = np.array([-1.0 if np.isnan(card.skill) else card.skill for card in cards])
+    expected = np.array([-1.0 if np.isnan(card.skill) else card.skill for card in cards])
     known = np.isfinite(held_out_pearson)
     reached = np.asarray(held_out_pearson)[known] >= threshold
     if reached.all() or not reached.any():
         return float("nan")
-    return float(roc_auc_score(reached, foretold[known]))
+    return float(roc_auc_score(reached, expected[known]))
 
 
 def _verdict(

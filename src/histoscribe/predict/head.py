@@ -1,24 +1,28 @@
-"""What a prediction head is: scikit-learn's `fit` and `predict` on named feature blocks or on tiles.
+"""The protocol of prediction heads: scikit-learn's `fit` and `predict` on named feature blocks or on tiles.
 
-A head never sees a section. It gets one row per spot, in blocks joined by name, and says by `takes` whether it learns
-from vectors or from pixels. Its constructor arguments are plain values under the same names; what it fitted carries a
-trailing underscore and can be told as plain arrays, so that a model is a safetensors file beside a JSON file.
+A head gets no section, but one row per spot, in blocks joined by name, and states by `takes` whether it learns from
+vectors or from pixels. Its constructor arguments are plain values and are kept under the same names. Fitted
+attributes carry a trailing underscore and can be exported as plain arrays, so that a model is a safetensors file beside
+a JSON file.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscribe.errors import ConfigError
+
 Matrix = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
-    """What a head sees of the spots, one row each.
+    """The inputs of a head, one row per spot.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ class Inputs:
 
 
 def as_inputs(X: Any) -> Inputs:
-    """Take what a user of scikit-learn gives: `Inputs`, a mapping of blocks, a matrix (n, d) or tiles (n, h, w, 3)."""
+    """Accept what a user of scikit-learn gives: `Inputs`, blocks by name, a matrix (n, d) or tiles (n, h, w, 3)."""
     if isinstance(X, Inputs):
         return X
     if isinstance(X, Mapping):
@@ -62,11 +66,86 @@ def as_inputs(X: Any) -> Inputs:
     return Inputs(tiles=array) if array.ndim == 4 else Inputs({"features": array.astype(np.float32)})
 
 
-class Head(ABC):
-    """Predicts targets of a spot from what it looks like; the same seed gives the same numbers on any threads."""
+def fitted(part: T | None, *, where: str) -> T:
+    """Return what `fit` learnt; raises ConfigError where that is None, because `fit` was not called."""
+    if part is None:
+        raise ConfigError("it was not fitted", where=where, fix="call fit first")
+    return part
+
+
+class Predictor(ABC):
+    """What a model predicts with: fitted, and nothing but its arguments and arrays."""
 
     name: ClassVar[str]
     takes: ClassVar[Literal["features", "tiles"]]
+
+    @property
+    def needs_tiles(self) -> bool:
+        """Whether it must be given tiles, beside features or alone."""
+        return self.takes == "tiles"
+
+    def check_ready(self) -> None:
+        """Refuse what `fit` and `predict` would refuse whatever they are given, such as a device that is not there.
+
+        It is called before anything is embedded, which may take hours.
+
+        Raises
+        ------
+        ConfigError
+            Arguments that cannot be.
+        WeightsError
+            Weights to start from that are not there or do not fit.
+        """
+        return
+
+    @abstractmethod
+    def predict(self, X: Any) -> Matrix:
+        """Predict, (n, t) float32; raises ConfigError where the head was not fitted or was fitted on other blocks."""
+
+    def remarks(self, X: Any) -> tuple[str, ...]:
+        """Sentences for the user on how `X` is predicted; none where every section is predicted alike."""
+        return ()
+
+    def record(self) -> dict[str, str]:
+        """Say what the last `fit` used that its arguments do not tell, such as the device; for record and page."""
+        return {}
+
+    @abstractmethod
+    def params(self) -> dict[str, Any]:
+        """Return the constructor arguments, fit for JSON."""
+
+    @abstractmethod
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what was fitted, as arrays by name."""
+
+    @abstractmethod
+    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Return a fitted copy made from `params` and `state` alone."""
+
+
+class Head(Predictor):
+    """Predicts targets of a spot from its appearance; the same seed gives the same numbers on any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.predict import HEADS
+    >>> rng = np.random.default_rng(0)
+    >>> X = {"image@112": rng.normal(size=(90, 8))}
+    >>> Y = X["image@112"][:, :3] + rng.normal(0, 0.5, (90, 3))
+    >>> patients = np.repeat(["P1", "P2", "P3"], 30)
+    >>> head = HEADS.get("ridge")().fit(X, Y, patients)
+    >>> head.predict({"image@112": rng.normal(size=(5, 8))}).shape
+    (5, 3)
+
+    A fitted head is its arguments and arrays, and nothing else:
+
+    >>> again = HEADS.get("ridge")(**head.params()).with_state(head.state())
+    >>> bool((again.predict(X) == head.predict(X)).all())
+    True
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # options by the name of a preset
 
     @abstractmethod
     def fit(self, X: Any, Y: NDArray[Any], groups: NDArray[Any] | None = None) -> Self:
@@ -87,23 +166,3 @@ class Head(ABC):
         InputError
             Rows that do not match, values that are not finite, or too few of them to learn from.
         """
-
-    @abstractmethod
-    def predict(self, X: Any) -> Matrix:
-        """Predict, (n, t) float32; raises ConfigError where the head was not fitted or the blocks are others."""
-
-    def remarks(self, X: Any) -> tuple[str, ...]:
-        """Sentences for the user on how `X` is predicted; none where every section is predicted alike."""
-        return ()
-
-    @abstractmethod
-    def params(self) -> dict[str, Any]:
-        """Return the constructor arguments, fit for JSON."""
-
-    @abstractmethod
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return what was fitted, as arrays by name."""
-
-    @abstractmethod
-    def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return a fitted copy made from `params` and `state` alone."""

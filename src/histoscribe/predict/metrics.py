@@ -1,10 +1,21 @@
 """Scores of predictions on one section, and their mean over sections.
 
-Nothing is ever pooled over sections: between two sections everything differs at once, from the stain to the depth, and
-a prediction that only tells sections apart would score on pooled spots. One rule holds for what cannot be correlated:
-a constant prediction scores 0, for it knows nothing; a constant truth is left out and counted.
+Spots of several sections are never pooled: sections differ in everything at once, from the stain to the depth, and a
+prediction that only distinguishes sections would score on pooled spots. A constant has no correlation, so one rule
+holds: a constant prediction scores 0, because it predicts nothing; a constant truth is left out and counted.
 
 The keys of what these functions return are stable and described in docs/scores.md.
+
+Examples
+--------
+>>> import numpy as np
+>>> from histoscribe.predict.metrics import score_section
+>>> rng = np.random.default_rng(0)
+>>> Y = rng.normal(2, 1, (200, 2))
+>>> P = np.column_stack([2 + 0.5 * (Y[:, 0] - 2) + rng.normal(0, 0.3, 200), np.full(200, 2.0)])
+>>> scores = score_section(Y, P, train_mean=np.full(2, 2.0))
+>>> scores["pearson"].round(1), scores["n_constant_prediction"]
+(array([0.8, 0. ]), 1)
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,13 +27,14 @@ from scipy.stats import rankdata
 
 from histoscribe.errors import InputError
 from histoscribe.expression.depth import partial_pearson
+from histoscribe.numerics.correlation import columnwise_pearson
 from histoscribe.predict.columns import column_blocks
 
 Floats = NDArray[np.float64]
 
-# per-target arrays whose mean over the scored targets is told as "mean_..."
+# per-target arrays with the mean over the scored targets reported as "mean_..."
 PER_TARGET = ("pearson", "spearman", "pearson_given_depth", "error_ratio", "spread_ratio")
-# a column whose values span less than this share of their size is constant: float32 carries seven digits
+# a column with a range below this share of its size is constant: float32 carries seven digits
 _FLAT = 1e-6
 
 
@@ -49,7 +61,7 @@ def score_section(
     kind
         "ranks" adds the correlation across the targets of each spot.
     constant_ranking
-        (t,) the one ranking that stands beside it; the training mean where None.
+        (t,) one ranking for all spots, to compare with; the training mean where None.
     ceiling
         (t,) noise ceiling of the targets on this section, from `expression.ceiling.noise_ceiling`, or None.
 
@@ -107,13 +119,6 @@ def _score_columns(
     return scores
 
 
-def columnwise_pearson(A: NDArray[Any], B: NDArray[Any]) -> Floats:
-    """Pearson correlation of each column of A with that of B, (n, t) twice to (t,); 0 where either is constant."""
-    a = A - A.mean(axis=0)
-    b = B - B.mean(axis=0)
-    return np.clip(_ratio((a * b).sum(axis=0), np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))), -1, 1)
-
-
 def spot_spearman(Y: NDArray[Any], P: NDArray[Any]) -> Floats:
     """Spearman correlation across the targets within each spot, (n, t) twice to (n,).
 
@@ -161,7 +166,7 @@ def average_targets(
     sections
         What `score_section` gave.
     names
-        Names of the targets of each section, for every fold chooses its own.
+        Names of the targets of each section, because every fold chooses its own.
 
     Returns
     -------

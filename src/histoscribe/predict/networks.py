@@ -1,4 +1,4 @@
-"""The networks of the multiscale heads: one branch per name, joined by name, so that no order can mix them up."""
+"""The networks of the multiscale heads: one branch per name, joined by name, so that their order does not matter."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -84,7 +84,7 @@ class ThreeBranches(nn.Module):  # type: ignore[misc]  # torch is not typed here
         return result
 
     def branches(self, tiles: Tensor) -> dict[str, Tensor]:
-        """Give what each branch says of the tiles, (b, size) by name."""
+        """Compute the output of each branch, (b, size) by name."""
         b, c, side = tiles.shape[0], tiles.shape[1], tiles.shape[2] // 3
         parts = tiles.unflatten(2, (3, side)).unflatten(4, (3, side))  # (b, c, 3, s, 3, s)
         parts = parts.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # (b, 9, c, s, s)
@@ -148,7 +148,7 @@ def _decoder(inputs: int, sizes: tuple[int, ...]) -> nn.Sequential:
 
 
 class RankNetwork(nn.Module):  # type: ignore[misc]  # torch is not typed here
-    """A backbone on tiles in [0, 1] whose outputs pass a sigmoid.
+    """A backbone on tiles in [0, 1], followed by a sigmoid.
 
     Parameters
     ----------

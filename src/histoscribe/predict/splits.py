@@ -1,4 +1,4 @@
-"""Who trains and who is tested: never the same patient on both sides, unless asked for and said in every output."""
+"""Folds of training and test: never the same patient on both sides, unless requested and marked in every output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Fold:
     leaky
         Whether a patient may be on both sides, so that the score says nothing about a new patient.
     blocks
-        Rows of the one section that train and that are tested; None where whole sections are.
+        Rows of the one section for training and for test; None where whole sections are divided.
     """
 
     name: str
@@ -62,17 +62,26 @@ def outer_folds(
     Raises
     ------
     InputError
-        Names that stand twice, patients that are not known, or fewer than two groups.
+        Names that occur twice, patients that are not known, or fewer than two groups.
     ConfigError
         An unknown rule.
+
+    Examples
+    --------
+    >>> from histoscribe.predict.splits import outer_folds
+    >>> sections = [("A1", "A"), ("A2", "A"), ("B1", "B")]
+    >>> [(fold.name, fold.train, fold.test) for fold in outer_folds(sections)]
+    [('A', ('B1',), ('A1', 'A2')), ('B', ('A1', 'A2'), ('B1',))]
+    >>> [fold.leaky for fold in outer_folds(sections, by="section")]
+    [True, True, True]
     """
     names = [name for name, _ in sections]
     patients = dict(sections)
     if len(patients) < len(names):
         raise InputError(
-            "names of sections stand more than once",
+            "names of sections occur more than once",
             found=listing(sorted({name for name in names if names.count(name) > 1})),
-            mend="give every section a name of its own",
+            fix="give every section a name of its own",
         )
     if by == "section":
         return _by_section(names, patients)
@@ -87,7 +96,7 @@ def _by_patient(names: list[str], patients: dict[str, str | None]) -> list[Fold]
         raise InputError(
             f"the patient of {len(unknown)} of {len(names)} sections is not known",
             found=listing(unknown),
-            mend=f"{_GIVE_PATIENTS}; or leave one section out with by='section', which is then marked LEAKY",
+            fix=f"{_GIVE_PATIENTS}; or leave one section out with by='section', which is then marked LEAKY",
         )
     groups = list(dict.fromkeys(patients[name] for name in names))
     if len(groups) < 2:
@@ -96,7 +105,7 @@ def _by_patient(names: list[str], patients: dict[str, str | None]) -> list[Fold]
             "all sections are of one patient, so none can be held out" if names else "there are no sections",
             expected="sections of at least two patients",
             found=listing(f"{name} ({patients[name]})" for name in names),
-            mend=f"add sections of another patient; or {more}",
+            fix=f"add sections of another patient; or {more}",
         )
     folds = []
     for group in groups:
@@ -112,7 +121,7 @@ def _by_section(names: list[str], patients: dict[str, str | None]) -> list[Fold]
             "there is only one section, so none can be held out" if names else "there are no sections",
             expected="at least two sections",
             found=listing(names),
-            mend=f"add sections; or {_BLOCKS}",
+            fix=f"add sections; or {_BLOCKS}",
         )
     known = [patients[name] for name in names]
     own = all(known) and len(set(known)) == len(names)
@@ -128,7 +137,7 @@ _BLOCKS = "hold out spatial blocks of the one section, which says nothing about 
 def block_folds(
     section: str, xy_um: NDArray[np.floating], *, n_blocks: int = 4, guard_um: float = 0.0, seed: int = 0
 ) -> list[Fold]:
-    """Folds within one section: each spatial block is tested once; always leaky, for the patient is on both sides."""
+    """Folds within one section: each spatial block is tested once; always leaky, as the patient is on both sides."""
     blocks = spatial_blocks(xy_um, n_blocks=n_blocks, guard_um=guard_um, seed=seed)
     return [
         Fold(f"{section}#{k}", (section,), (section,), "blocks", leaky=True, blocks=block)
@@ -146,11 +155,11 @@ def block_labels(xy_um: NDArray[np.floating], *, n_blocks: int, seed: int = 0) -
     n_blocks
         Blocks, at most n.
     seed
-        Turns the direction of the cuts, so that other seeds give other blocks.
+        Rotates the direction of the cuts, so that other seeds give other blocks.
 
     Returns
     -------
-    (n,) block of each spot, 0 to `n_blocks` - 1; it depends on where spots are, not on the order of the rows.
+    (n,) block of each spot, 0 to `n_blocks` - 1; it depends on the spots' places, not on the order of the rows.
 
     Raises
     ------
@@ -190,14 +199,14 @@ def spatial_blocks(
     n_blocks
         Compact blocks of equal size, each tested once.
     guard_um
-        No training spot lies within this distance of a test spot: at least the side of a tile, whose pixels
-        neighbouring spots share.
+        No training spot lies within this distance of a test spot: at least the side of a tile, because
+        neighbouring spots share the pixels of their tiles.
     seed
         Of the cuts.
 
     Returns
     -------
-    For every block the rows that train and the rows that are tested.
+    For every block the rows for training and the rows for test.
 
     Raises
     ------
@@ -223,7 +232,7 @@ def spatial_blocks(
                 "the guard leaves no spots to train on",
                 where="guard_um",
                 found=f"{guard_um:g} um on a section {np.ptp(xy, axis=0).max():,.0f} um wide",
-                mend="take a smaller guard or more blocks",
+                fix="take a smaller guard or more blocks",
             )
         folds.append((np.flatnonzero(train), np.flatnonzero(test)))
     return folds
@@ -254,7 +263,7 @@ def inner_folds(groups: NDArray[Any], *, max_folds: int = 5) -> list[tuple[Index
             "there is only one group to train on, so nothing can be chosen by leaving one out",
             expected="at least two patients, sections or blocks",
             found=listing(kinds),
-            mend="add sections, or divide this one into spatial blocks",
+            fix="add sections, or divide this one into spatial blocks",
         )
     n_folds = min(max_folds, len(kinds))
     fold_of, load = np.zeros(len(kinds), np.intp), np.zeros(n_folds)
@@ -297,6 +306,6 @@ def check_no_patient_on_both_sides(folds: Sequence[Fold], patients: Mapping[str,
                 "a patient is on both sides of a fold that is not marked leaky",
                 where=where,
                 expected="no patient both in training and in test",
-                found=listing(known) if known else "sections whose patient is not known",
-                mend=_GIVE_PATIENTS,
+                found=listing(known) if known else "sections of unknown patients",
+                fix=_GIVE_PATIENTS,
             )

@@ -1,4 +1,4 @@
-"""What the folds of an evaluation say together: averages over sections, the head to trust, and who beats whom."""
+"""The summary of an evaluation's folds: averages over sections, the chosen head, and comparisons between heads."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ LEAKY = (
     "too high for a new patient"
 )
 _COMBINED = (MEMBERS_MEAN, "stack", "stack_ridge", "stack_mlp")
-_VERDICTS = ("do not use", "caution", "use")  # the more cautious first: it wins a tie
+_VERDICTS = ("do not use", "caution", "use")  # the more cautious first: it is taken in a tie
 _BOOTSTRAP_BLOCKS = 16
 
 
@@ -75,28 +75,51 @@ def summarise(folds: Sequence[Mapping[str, Any]], settings: FoldSettings) -> dic
 
 
 def choose(heads: Mapping[str, Mapping[str, Any]], *, not_worth_it: Collection[str] = ()) -> str:
-    """Name the head with the best inner score; the held-out sections have no say in it. Ties go by name.
+    """Name the head with the best inner score, or a simpler one within one standard error of it.
+
+    Single heads are simpler than their plain mean, and that than what is learnt of their predictions. The standard
+    error is that of the paired difference over training sections (Breiman et al. 1984). The held-out sections are not
+    used. Ties go by name.
 
     Parameters
     ----------
     heads
         Name to its summary.
     not_worth_it
-        Stacks that the plain mean of their members beats: they are told, never chosen.
+        Stacks that the plain mean of their members beats: they are reported, never chosen.
     """
     wanted = [name for name in heads if role_of(name) != "baseline" and name not in not_worth_it]
-    candidates = wanted or list(heads)
+    candidates = sorted(wanted or heads)
 
     def merit(name: str) -> tuple[float, str]:
         score = heads[name]["inner_score"]
         return (-np.inf if score is None else float(score), name)
 
-    return max(sorted(candidates), key=merit)
+    best = max(candidates, key=merit)
+    for level in range(_complexity(best)):
+        simpler = max((name for name in candidates if _complexity(name) == level), key=merit, default=best)
+        behind = merit(best)[0] - merit(simpler)[0]
+        if simpler != best and behind <= _standard_error(heads[best], heads[simpler]):
+            return simpler
+    return best
+
+
+def _complexity(name: str) -> int:
+    return 1 if name == MEMBERS_MEAN else 2 if role_of(name) == "stack" else 0
+
+
+def _standard_error(one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """Of the mean difference between two heads over the sections or blocks where both are scored; 0 below two."""
+    mine, theirs = (head.get("inner_scores") or {} for head in (one, other))
+    pairs = [(mine[unit], theirs[unit]) for unit in mine.keys() & theirs.keys()]
+    gaps = np.array([a - b for a, b in pairs if a is not None and b is not None], np.float64)
+    return float(gaps.std(ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else 0.0
 
 
 def _not_worth_it(folds: Sequence[Mapping[str, Any]]) -> set[str]:
     """Stacks that were not worth it in at least one fold."""
-    return {name for fold in folds for name, told in (fold.get("stack") or {}).items() if told["note"] != "worth it"}
+    stacks = [item for fold in folds for item in (fold.get("stack") or {}).items()]
+    return {name for name, judged in stacks if judged["note"] != "worth it"}
 
 
 def compare(
@@ -136,7 +159,7 @@ def sections_in(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
 
 
 def majority(verdicts: Sequence[str]) -> str:
-    """Return the verdict that most folds gave, the more cautious one where two are level."""
+    """Return the verdict that most folds gave, the more cautious one in a tie."""
     counted = Counter(verdicts)
     return max(_VERDICTS, key=lambda verdict: (counted[verdict], -_VERDICTS.index(verdict)))
 
@@ -174,10 +197,18 @@ def _head(name: str, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "sections": scored,
         "targets": average_targets(list(scored.values()), names),
         "inner_score": _mean(inner),
+        "inner_scores": _by_unit([fold["heads"][name]["inner_scores"] for fold in folds]),
         "card_auroc": _mean(aurocs),
         "coverage": {section: values for fold in folds for section, values in fold["heads"][name]["coverage"].items()},
         "cards": {fold["fold"]: fold["heads"][name]["cards"] for fold in folds},
+        "fitted": {fold["fold"]: fold["heads"][name].get("fitted") for fold in folds},
     }
+
+
+def _by_unit(scores: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Mean over folds of what each section, or block, scored within the training."""
+    units = dict.fromkeys(unit for fold in scores for unit in fold)
+    return {unit: _mean([fold[unit] for fold in scores if unit in fold]) for unit in units}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -1,17 +1,17 @@
-"""One seeded training loop for every network head: the weights of the best epoch on an inner fold are what is kept.
+"""One seeded training loop for every network head; it keeps the weights of the best epoch on an inner fold.
 
-All of torch's switches that it turns (threads, determinism, random numbers) are turned back when it is done.
+The settings of torch that it changes (threads, determinism, random numbers) are restored at the end.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.errors import ConfigError, InputError
+from histoscribe.encoders.deterministic import deterministic
+from histoscribe.errors import ConfigError, InputError, WeightsError, listing
 from histoscribe.predict.splits import inner_folds
 
 Weights = dict[str, NDArray[Any]]
@@ -37,9 +37,11 @@ class Course:
     loss
         "l1" or "mse".
     device
-        "cpu", "cuda", "mps" or "auto", as Lightning Fabric names them; mixed precision (bfloat16) on "cuda".
+        "cpu", "cuda" or "mps"; mixed precision (bfloat16) on "cuda".
     seed
         Of the weights, the order of the rows, dropout and augmentation.
+    least_learning_rate
+        At the end of the course; a hundredth of the first where not given.
     """
 
     epochs: int
@@ -50,15 +52,24 @@ class Course:
     loss: Literal["l1", "mse"] = "mse"
     device: str = "cpu"
     seed: int = 0
+    least_learning_rate: float | None = None
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.patience) < 1 or self.learning_rate <= 0 or self.loss not in _LOSSES:
+        counted = min(self.epochs, self.batch, self.patience) >= 1
+        rated = self.learning_rate > 0 and 0 <= self.last_rate <= self.learning_rate and self.weight_decay >= 0
+        if not (counted and rated and self.loss in _LOSSES):
             raise ConfigError(
                 "a network cannot be trained so",
                 where="training",
-                expected="epochs, batch and patience of at least 1, a positive learning rate, loss l1 or mse",
+                expected="epochs, batch and patience of at least 1, a positive learning rate that does not end above "
+                "where it begins, a weight decay of at least 0, loss l1 or mse",
                 found=self,
             )
+
+    @property
+    def last_rate(self) -> float:
+        """Learning rate at the end of the course."""
+        return self.learning_rate / 100 if self.least_learning_rate is None else self.least_learning_rate
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +136,7 @@ def train(
     if len(np.unique(labels)) > 1:
         fit, held = inner_folds(labels)[0]
     epochs = course.epochs if len(held) else max(1, course.epochs // 3)
-    with seeded(course.seed, course.device):
+    with deterministic(course.seed, device=course.device):
         return _run(make(), sample, Y, (fit, held), course, epochs, change)
 
 
@@ -135,7 +146,7 @@ def predict(network: Any, sample: Sample, n: int, *, batch: int = 64, device: st
 
     if n == 0:
         raise InputError("there is no spot to predict", where="prediction")
-    with seeded(0, device), torch.inference_mode():
+    with deterministic(0, device=device), torch.inference_mode():
         place = _fabric(device).device
         network = network.to(place).eval()
         parts = []
@@ -151,36 +162,31 @@ def weights_of(network: Any) -> Weights:
 
 
 def load_weights(make: Callable[[], Any], weights: Mapping[str, NDArray[Any]]) -> Any:
-    """Make a network with these weights, for evaluation; the random ones that it is made with cost nobody a draw."""
-    import torch
+    """Make a network with these weights, for evaluation; the caller's random numbers are not affected.
 
-    with seeded(0):
-        network = make()
-    network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in weights.items()})
-    return network.eval()
-
-
-@contextmanager
-def seeded(seed: int, device: str = "cpu") -> Iterator[None]:
-    """Give torch one thread, seeded random numbers and deterministic kernels; as they were before afterwards.
-
-    On a graphics card a kernel without a deterministic form is used with torch's warning.
+    Raises
+    ------
+    WeightsError
+        Where the weights do not fit the network. Only its shapes are made before this is checked.
     """
     import torch
 
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device != "cpu" else []):
-            torch.random.default_generator.manual_seed(seed)
-            if device != "cpu" and torch.cuda.is_available():
-                torch.cuda.manual_seed_all(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict, warn_only=lenient)
+    with deterministic(0), torch.device("meta"):
+        sketch = {key: tuple(value.shape) or (1,) for key, value in make().state_dict().items()}
+    given = {key: np.shape(value) or (1,) for key, value in weights.items()}  # a file may keep one number as a row
+    differs = sorted(key for key in sketch.keys() | given.keys() if sketch.get(key) != given.get(key))
+    if differs:
+        raise WeightsError(
+            "the weights do not fit the network",
+            where=listing(differs, 3),
+            expected=sketch.get(differs[0]),
+            found=given.get(differs[0]),
+            fix="copy the model again, or fit it again",
+        )
+    with deterministic(0):
+        network = make()
+    network.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in weights.items()})
+    return network.eval()
 
 
 def _run(
@@ -191,10 +197,8 @@ def _run(
     fabric = _fabric(course.device)
     optimiser = torch.optim.AdamW(network.parameters(), lr=course.learning_rate, weight_decay=course.weight_decay)
     model, optimiser = fabric.setup(network, optimiser)
-    # the unit is the epoch, so T_max is the number of epochs: stepped per batch it would swing up again
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimiser, T_max=course.epochs, eta_min=course.learning_rate / 100
-    )
+    # one step per epoch, so T_max is the number of epochs: stepped per batch the rate would rise again
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=course.epochs, eta_min=course.last_rate)
     rng = np.random.default_rng(course.seed)
     fit, held = parts
     errors: list[float] = []
@@ -241,8 +245,8 @@ def _loss(model: Any, given: dict[str, Any], y: Any, course: Course, place: Any)
 
 
 def _fabric(device: str) -> Any:
-    import torch
     from lightning_fabric import Fabric
 
-    cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-    return Fabric(accelerator=device, devices=1, precision="bf16-mixed" if cuda else "32-true")
+    name, _, number = device.partition(":")
+    precision = "bf16-mixed" if name == "cuda" else "32-true"
+    return Fabric(accelerator=name, devices=[int(number)] if number else 1, precision=precision)

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscribe.numerics.signs import with_fixed_signs
 from histoscribe.report import palette
-from histoscribe.report.canvas import chart_figure, png_of
-from histoscribe.report.plate import Plate
-from histoscribe.report.sheet import Floats, Sheet
+from histoscribe.report.layout import chart_figure, png_of
+from histoscribe.report.report_figure import ReportFigure
+from histoscribe.report.tissue_canvas import Canvas, Floats
 from histoscribe.report.words import stability_curve
 
 _FIT_ROWS = 2_000
@@ -18,8 +19,8 @@ _MAX_POINTS = 50_000
 def leading_components(embedding: NDArray[Any], count: int = 3) -> tuple[Floats, Floats]:
     """Scores on the first principal components, and the share of the variance that each holds.
 
-    The axes are those of at most 2,000 rows, evenly taken, which are as good for a picture and bound the time. Each
-    axis points to where its largest loading is positive, so that the same data always give the same picture.
+    The axes are those of at most 2,000 rows, evenly taken, which are enough for a figure and bound the time. The
+    sign of each axis makes its largest loading positive, so that the same data always give the same figure.
 
     Parameters
     ----------
@@ -47,25 +48,25 @@ def leading_components(embedding: NDArray[Any], count: int = 3) -> tuple[Floats,
     total = float(np.trace(gram))
     axes = axes / np.maximum(np.linalg.norm(axes, axis=0), np.finfo(float).tiny)  # (d, kept)
     axes[:, values <= 1e-12 * total] = 0
-    axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(kept)] < 0, -1.0, 1.0)
+    axes = with_fixed_signs(axes)
     scores, share = np.zeros((len(rows), count)), np.zeros(count)
     scores[:, :kept] = (rows - mean) @ axes
     share[:kept] = values / total if total > 0 else 0.0
     return scores, share
 
 
-def draw_embedding(sheet: Sheet, scores: Floats, share: Floats) -> Plate:
+def draw_embedding(canvas: Canvas, scores: Floats, share: Floats) -> ReportFigure:
     """Spots by the first two principal components of their embedding, (n, 2 or more), coloured by domain."""
     scores = scores[:, :2]
-    title = f"{sheet.name}: domains in the embedding"
+    title = f"{canvas.name}: domains in the embedding"
     figure, axes = chart_figure(6.35, 5.2)
     shown = np.arange(0, len(scores), -(-len(scores) // _MAX_POINTS))
-    # domains come mixed in a fixed order: drawn one after the other, the last would hide the others
+    # spots are drawn in a fixed random order: drawn domain by domain, the last domain would hide the others
     shown = np.random.default_rng(0).permutation(shown)
     axes.scatter(
         *scores[shown].T,
         s=float(np.clip(24_000 / len(shown), 2, 26)),
-        c=palette.domain_rgb(sheet.domain[shown]),
+        c=palette.domain_rgb(canvas.domain[shown]),
         linewidths=0,
         alpha=0.85,
         rasterized=True,
@@ -76,23 +77,23 @@ def draw_embedding(sheet: Sheet, scores: Floats, share: Floats) -> Plate:
         ylabel=f"component 2 ({100 * share[1]:.0f} % of the variance)",
     )
     axes.set_title(title)
-    _mark_centres(axes, scores, sheet)
+    _mark_centres(axes, scores, canvas)
     few = "" if len(shown) == len(scores) else f" {len(shown):,} of {len(scores):,} spots are drawn."
-    return Plate(
+    return ReportFigure(
         "embedding",
         title,
-        "Each point is a spot; numbers stand at the domains' medians. Domains that overlap here may still differ in "
-        f"further components.{few}",
-        f"Scatter plot of the embedding of section {sheet.name}: first two principal components, coloured by domain.",
+        "Each point is a spot; each number marks the median of its domain. Domains that overlap here may still differ "
+        f"in further components.{few}",
+        f"Scatter plot of the embedding of section {canvas.name}: first two principal components, coloured by domain.",
         png_of(figure),
     )
 
 
-def _mark_centres(axes: Any, scores: Floats, sheet: Sheet) -> None:
+def _mark_centres(axes: Any, scores: Floats, canvas: Canvas) -> None:
     from matplotlib.patheffects import withStroke
 
-    for k in sheet.domains:
-        x, y = np.median(scores[sheet.domain == k], axis=0)
+    for k in canvas.domains:
+        x, y = np.median(scores[canvas.domain == k], axis=0)
         axes.text(
             x,
             y,
@@ -106,15 +107,15 @@ def _mark_centres(axes: Any, scores: Floats, sheet: Sheet) -> None:
         )
 
 
-def draw_stability(sheet: Sheet, evidence: dict[str, Any]) -> Plate | None:
+def draw_stability(canvas: Canvas, evidence: dict[str, Any]) -> ReportFigure | None:
     """Stability by number of domains; None where the method gave no curve."""
     curve = stability_curve(evidence)
     if len(curve) < 2:
         return None
-    title = f"{sheet.name}: how stable each number of domains is"
+    title = f"{canvas.name}: how stable each number of domains is"
     figure, axes = chart_figure(6.35, 3.4)
     axes.plot(list(curve), list(curve.values()), color="#0072B2", marker="o", markersize=5, linewidth=1.6)
-    chosen = len(sheet.domains)
+    chosen = len(canvas.domains)
     if chosen in curve:
         height = curve[chosen]
         axes.plot([chosen], [height], "o", markersize=11, markerfacecolor="none", markeredgecolor="#D55E00", mew=2)
@@ -126,21 +127,20 @@ def draw_stability(sheet: Sheet, evidence: dict[str, Any]) -> Plate | None:
     axes.margins(x=0.08, y=0.2)
     axes.grid(visible=True, axis="y")
     axes.set_title(title)
-    return Plate(
+    return ReportFigure(
         "stability",
         title,
-        "How alike the divisions are that repeated runs give for each number of domains; the ring marks the number "
-        "used.",
+        "How well repeated runs agree with each other, for each number of domains; the ring marks the number used.",
         "Line chart of stability by number of domains: " + ", ".join(f"{k}: {s:.2f}" for k, s in curve.items()) + ".",
         png_of(figure),
     )
 
 
-def draw_sizes(sheet: Sheet, area_um2: float) -> Plate:
+def draw_sizes(canvas: Canvas, area_um2: float) -> ReportFigure:
     """Bars of the domains' sizes, in spots and, on a lattice, in square millimetres."""
-    domains = sheet.domains
-    counts = [int((sheet.domain == k).sum()) for k in domains]
-    title = f"{sheet.name}: size of the domains"
+    domains = canvas.domains
+    counts = [int((canvas.domain == k).sum()) for k in domains]
+    title = f"{canvas.name}: size of the domains"
     figure, axes = chart_figure(6.35, 1.25 + 0.25 * len(domains))
     places = np.arange(len(domains))
     axes.barh(
@@ -161,11 +161,11 @@ def draw_sizes(sheet: Sheet, area_um2: float) -> Plate:
         per_spot = area_um2 / 1e6
         second = axes.secondary_xaxis("top", functions=(lambda n: n * per_spot, lambda mm2: mm2 / per_spot))
         second.set_xlabel("area (mm²)")
-    return Plate(
+    return ReportFigure(
         "sizes",
         title,
-        "Number of spots of each domain and its share of all. The area counts a spot's whole share of the lattice, "
-        "not only its disc."
+        "Number of spots of each domain and its share of all. The area of a spot is its whole lattice cell, not only "
+        "its disc."
         if np.isfinite(area_um2)
         else "Number of spots of each domain and its share of all.",
         "Bar chart of domain sizes: " + ", ".join(f"{k}: {n:,} spots" for k, n in zip(domains, counts, strict=True)),

@@ -1,5 +1,6 @@
-"""What a report is made of: plain data, checked once, so that the page never meets a surprise half-way."""
+"""What a report is made of: plain data, checked once, before anything is drawn."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,11 +9,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, listing
-from histoscribe.report.plate import Plate
+from histoscribe.report.report_figure import ReportFigure
 from histoscribe.section import Section
 
 DOMAIN_COLUMNS = ("barcode", "domain", "confidence")
 LEVELS = ("ok", "warning", "refused")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DomainFacts:
+    """How the domains differ, as tables.
+
+    Parameters
+    ----------
+    markers
+        From `domains.markers.marker_genes`, or None where there are no counts.
+    morphology
+        From `describe_features`, or None where there is no picture.
+    neighbours
+        From `domain_neighbours`, or None.
+    """
+
+    markers: pd.DataFrame | None = None
+    morphology: pd.DataFrame | None = None
+    neighbours: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,27 +45,31 @@ class ReportContents:
         The section; its image is read once, as an overview.
     domains
         One row per spot that got a domain: `barcode`, `domain` (1..K), `confidence` (NaN where not known). Any order;
-        spots of the section that are absent here are drawn grey.
+        spots of the section that are absent here are drawn grey. None where no domains were looked for.
     tissue_mask
         True on tissue, (h, w) bool, or None.
     tissue_downsample
         Level-0 pixels that one pixel of the mask spans.
     embedding
         float32 (n, d), rows as in `section.spots`, or None.
+    umap
+        (n, 2) places of the spots by UMAP, NaN for spots without one; or None.
     preflight
-        `findings`: a list of `{name, level, message, evidence, mend}`, level one of "ok", "warning", "refused";
+        `findings`: a list of `{name, level, message, evidence, fix}`, level one of "ok", "warning", "refused";
         `mpp_by_source`: microns per pixel by source, {"spot pitch": 0.69}. Both may be absent.
     evidence
         Of the number of domains: `requested` and, where it was chosen, `choice` with `numbers`, `stability`, `chosen`
-        and `rule`, beside whatever else the method tells. All may be absent.
+        and `rule`, beside whatever else the method reports. All may be absent.
     scores
-        Agreement with given labels beside its floors: {"ari": 0.8, "floors": {"coordinates": {"ari": 0.3}}}; None
+        Agreement with given labels beside its floors: {"ari": {"score": 0.8, "coordinates": 0.3, "colour": 0.4}}; None
         where no labels were given.
     record
-        `versions` (name to version), `configuration` (nested), `seed`, `encoder` (its card: name, backend, licence,
-        gated, ...), `inputs` ([{path, bytes, sha256}]) and `stages` ([{name, ...}]). All may be absent.
+        `versions` (name to version), `configuration` (stage to its settings; of "embed" `tiles`, `encoder`, the card,
+        and `stain`) and `inputs` ([{path, bytes, sha256}]). All may be absent.
     notes
         What a reader of the result should know, one sentence each.
+    facts
+        How the domains differ.
     figures
         Further figures, already drawn.
 
@@ -56,28 +80,23 @@ class ReportContents:
     """
 
     section: Section
-    domains: pd.DataFrame
+    domains: pd.DataFrame | None
     tissue_mask: NDArray[np.bool_] | None = None
     tissue_downsample: float = 1.0
     embedding: NDArray[np.float32] | None = None
+    umap: NDArray[np.float64] | None = None
     preflight: dict[str, Any] = field(default_factory=dict)
     evidence: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] | None = None
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    figures: tuple[Plate, ...] = ()
+    facts: DomainFacts = field(default_factory=DomainFacts)
+    figures: tuple[ReportFigure, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts belong to one section."""
-        missing = [column for column in DOMAIN_COLUMNS if column not in self.domains]
-        if missing:
-            raise ConfigError(
-                f"the table of domains has no column {listing(missing)}",
-                where="report",
-                expected=f"columns {listing(DOMAIN_COLUMNS)}",
-                found=listing(self.domains.columns),
-            )
-        _check_rows(self.section, self.domains)
+        if self.domains is not None:
+            _check_rows(self.section, self.domains)
         n = self.section.spots.n_obs
         if self.embedding is not None and (self.embedding.ndim != 2 or len(self.embedding) != n):
             raise ConfigError(
@@ -98,10 +117,23 @@ class ReportContents:
     @property
     def n_domains(self) -> int:
         """How many different domains there are."""
-        return int(self.domains["domain"].nunique())
+        return 0 if self.domains is None else int(self.domains["domain"].nunique())
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Settings of each stage, by its name."""
+        return self.record.get("configuration") or {}
 
 
 def _check_rows(section: Section, domains: pd.DataFrame) -> None:
+    missing = [column for column in DOMAIN_COLUMNS if column not in domains]
+    if missing:
+        raise ConfigError(
+            f"the table of domains has no column {listing(missing)}",
+            where="report",
+            expected=f"columns {listing(DOMAIN_COLUMNS)}",
+            found=listing(domains.columns),
+        )
     barcodes = domains["barcode"].astype(str)
     unknown = barcodes[~barcodes.isin(section.spots.obs_names)]
     if len(unknown):
@@ -112,7 +144,7 @@ def _check_rows(section: Section, domains: pd.DataFrame) -> None:
         )
     if barcodes.duplicated().any():
         raise ConfigError(
-            "barcodes stand more than once in the table of domains",
+            "barcodes occur more than once in the table of domains",
             where="report",
             found=listing(barcodes[barcodes.duplicated()].unique(), 3),
         )

@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.report import palette
-from histoscribe.report.canvas import DPI, png_of
-from histoscribe.report.plate import Plate
-from histoscribe.report.sheet import Floats, Sheet
-from histoscribe.report.tiles import draw_tiles
+from histoscribe.report.layout import DPI, png_of
+from histoscribe.report.on_spots import draw_on_spots
+from histoscribe.report.report_figure import ReportFigure
+from histoscribe.report.tissue_canvas import Canvas, Floats
 
 _GENES_EACH, _MOST_GENES = 3, 36
 # inches; narrower, the title and the key would leave no room for a single gene
 _LEAST_WIDTH = 4.0
-_MAPS, _MAP_COLUMNS, _MAP_WIDTH = 8, 4, 2.3
+_MAPS = 8
 _INK = "#3A424C"
 
 
-def draw_markers(sheet: Sheet, spots: Any, markers: pd.DataFrame) -> Plate:
+def draw_markers(canvas: Canvas, spots: Any, markers: pd.DataFrame) -> ReportFigure:
     """Draw dots of the domains' strongest markers: area is the share of spots with the gene, colour its mean.
 
     Parameters
     ----------
     spots
-        AnnData with raw counts, rows as in the sheet.
+        AnnData with raw counts, rows as in the canvas.
     markers
         From `domains.markers.marker_genes`.
     """
@@ -34,15 +34,15 @@ def draw_markers(sheet: Sheet, spots: Any, markers: pd.DataFrame) -> Plate:
 
     strongest = markers.groupby("domain", sort=True).head(_GENES_EACH)["gene"].astype(str)
     genes = list(dict.fromkeys(strongest))[:_MOST_GENES]
-    found, mean = _by_domain(sheet, spots, genes)
+    found, mean = _by_domain(canvas, spots, genes)
     scaled = (mean - mean.min(axis=0)) / np.maximum(np.ptp(mean, axis=0), 1e-12)  # (K, genes)
     figure = Figure(
-        figsize=(max(_LEAST_WIDTH, 1.6 + 0.27 * len(genes)), 1.7 + 0.26 * len(sheet.domains)),
+        figsize=(max(_LEAST_WIDTH, 1.6 + 0.27 * len(genes)), 1.7 + 0.26 * len(canvas.domains)),
         dpi=DPI,
         layout="constrained",
     )
     axes = figure.subplots()
-    column, row = np.meshgrid(np.arange(len(genes)), np.arange(len(sheet.domains)))
+    column, row = np.meshgrid(np.arange(len(genes)), np.arange(len(canvas.domains)))
     drawn = axes.scatter(
         column.ravel(),
         row.ravel(),
@@ -54,14 +54,14 @@ def draw_markers(sheet: Sheet, spots: Any, markers: pd.DataFrame) -> Plate:
         linewidths=0,
     )
     axes.set_xticks(np.arange(len(genes)), genes, rotation=90)
-    axes.set_yticks(np.arange(len(sheet.domains)), [f"{k}" for k in sheet.domains])
-    axes.set(ylabel="domain", xlim=(-0.7, len(genes) - 0.3), ylim=(len(sheet.domains) - 0.4, -0.6))
-    for tick, k in zip(axes.get_yticklabels(), sheet.domains, strict=True):
+    axes.set_yticks(np.arange(len(canvas.domains)), [f"{k}" for k in canvas.domains])
+    axes.set(ylabel="domain", xlim=(-0.7, len(genes) - 0.3), ylim=(len(canvas.domains) - 0.4, -0.6))
+    for tick, k in zip(axes.get_yticklabels(), canvas.domains, strict=True):
         tick.set(fontweight="bold", bbox={"facecolor": palette.domain_hex(k), "alpha": 0.35, "pad": 1.5, "lw": 0})
-    title = f"{sheet.name}: strongest genes of each domain"
+    title = f"{canvas.name}: strongest genes of each domain"
     axes.set_title(title)
     figure.colorbar(drawn, ax=axes, shrink=0.8, label="mean, scaled")
-    return Plate(
+    return ReportFigure(
         "markers",
         title,
         "A dot's area is the share of the domain's spots in which the gene was found; its colour is the gene's mean "
@@ -71,41 +71,23 @@ def draw_markers(sheet: Sheet, spots: Any, markers: pd.DataFrame) -> Plate:
     )
 
 
-def draw_gene_maps(sheet: Sheet, spots: Any, markers: pd.DataFrame) -> Plate:
+def draw_gene_maps(canvas: Canvas, spots: Any, markers: pd.DataFrame) -> ReportFigure:
     """Draw the strongest marker of each domain on the tissue, for the largest domains."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
     best = markers.groupby("domain", sort=True).head(1).head(_MAPS)
     genes = list(zip(best["domain"].to_list(), best["gene"].astype(str), strict=True))
-    view = sheet.close
-    columns = min(_MAP_COLUMNS, len(genes))
-    rows = -(-len(genes) // columns)
-    tall = _MAP_WIDTH * min(2.0, view.height / view.width)
-    figure = Figure(figsize=(columns * _MAP_WIDTH, rows * (tall + 0.3)), dpi=DPI, layout="constrained")
-    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-    values = _logged(spots, [gene for _, gene in genes])
-    for axes, (domain, gene), value in zip(grid, genes, values.T, strict=False):
-        axes.set(xlim=(view.left, view.right), ylim=(view.bottom, view.top), xticks=[], yticks=[])
-        axes.set_aspect("equal")
-        top = max(float(np.percentile(value, 99)), 1e-9)
-        draw_tiles(axes, sheet.xy, outline=sheet.cell, rgba=colormaps[palette.QUANTITY_MAP](np.clip(value / top, 0, 1)))
-        axes.set_title(f"{gene} (domain {domain})", fontsize=8.5)
-        axes.spines[:].set_visible(False)
-    for axes in grid[len(genes) :]:
-        axes.set_axis_off()
-    title = f"{sheet.name}: where the strongest genes are"
-    return Plate(
+    values = log_counts(spots, [gene for _, gene in genes])
+    title = f"{canvas.name}: where the strongest genes are"
+    return ReportFigure(
         "genes",
         title,
         "ln(1 + counts per 10,000) of the strongest gene of each domain, dark for none, bright for the highest "
         "hundredth of the spots. A good marker shows the domain's outline.",
         "Maps of marker genes: " + ", ".join(gene for _, gene in genes) + ".",
-        png_of(figure),
+        draw_on_spots(canvas, [f"{gene} (domain {domain})" for domain, gene in genes], values),
     )
 
 
-def _logged(spots: Any, genes: list[str]) -> Floats:
+def log_counts(spots: Any, genes: list[str]) -> Floats:
     """ln(1 + counts per 10,000) of some genes, (n, genes)."""
     counts = sparse.csr_matrix(spots.X)
     total = np.asarray(counts.sum(axis=1), np.float64).ravel()
@@ -114,9 +96,9 @@ def _logged(spots: Any, genes: list[str]) -> Floats:
     return np.log1p(part * np.divide(1e4, total, out=np.zeros(len(total)), where=total > 0)[:, None])
 
 
-def _by_domain(sheet: Sheet, spots: Any, genes: list[str]) -> tuple[Floats, Floats]:
+def _by_domain(canvas: Canvas, spots: Any, genes: list[str]) -> tuple[Floats, Floats]:
     """Share of each domain's spots with the gene, and the gene's mean, (K, genes) each."""
-    values = _logged(spots, genes)
-    found = [(values[sheet.domain == k] > 0).mean(axis=0) for k in sheet.domains]
-    mean = [values[sheet.domain == k].mean(axis=0) for k in sheet.domains]
+    values = log_counts(spots, genes)
+    found = [(values[canvas.domain == k] > 0).mean(axis=0) for k in canvas.domains]
+    mean = [values[canvas.domain == k].mean(axis=0) for k in canvas.domains]
     return np.array(found), np.array(mean)

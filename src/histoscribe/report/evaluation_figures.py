@@ -5,27 +5,30 @@ from typing import Any
 
 import numpy as np
 
+from histoscribe.graph.spacing import pitch_of
 from histoscribe.report import palette
-from histoscribe.report.canvas import DPI, chart_figure, png_of, round_length
-from histoscribe.report.evaluation import EvaluationContents, MapPair
+from histoscribe.report.evaluation_apart import draw_apart
+from histoscribe.report.evaluation_contents import EvaluationContents, MapPair
 from histoscribe.report.evaluation_words import SCORES, leaky_title, ordered
-from histoscribe.report.plate import Plate
+from histoscribe.report.layout import DPI, bare_scale_bar, chart_figure, png_of
+from histoscribe.report.report_figure import ReportFigure
 
 _ROLE_HEX = {"head": "#0072B2", "stack": "#009E73", "baseline": "#9AA3AE"}
 _ROLE_NAME = {"head": "head", "stack": "stack of heads", "baseline": "baseline"}
-# dark to light, so that the verdicts are told apart without hue; the shapes say the same
+# dark to light, so that the verdicts differ without hue too; the shapes repeat the difference
 _VERDICTS = {"use": ("#0072B2", "o"), "caution": ("#E69F00", "^"), "do not use": ("#9AA3AE", "x")}
 _INK = "#3A424C"
 
 
-def draw_evaluation(contents: EvaluationContents) -> list[Plate]:
+def draw_evaluation(contents: EvaluationContents) -> list[ReportFigure]:
     """Draw every figure that these contents allow, in the order of the page."""
-    plates = [draw_ladder(contents), draw_targets(contents)]
-    plates += [draw_map(pair, leaky=contents.leaky) for pair in contents.maps]
-    return [plate for plate in plates if plate is not None]
+    figures = [draw_ladder(contents), draw_targets(contents)]
+    figures += [draw_map(pair, leaky=contents.leaky) for pair in contents.maps]
+    figures += [draw_apart(contents.apart)] if contents.apart is not None else []
+    return [figure for figure in figures if figure is not None]
 
 
-def draw_ladder(contents: EvaluationContents) -> Plate:
+def draw_ladder(contents: EvaluationContents) -> ReportFigure:
     """Draw the main score of every predictor, best at the top, one dot per held-out section."""
     from matplotlib.lines import Line2D
 
@@ -63,9 +66,9 @@ def draw_ladder(contents: EvaluationContents) -> Plate:
     axes.set_title(title)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     ceiling = (
-        " The dashed line is what is left of the genes when the noise of counting is taken out." if has_ceiling else ""
+        " The dashed line is the highest mean correlation that the noise of counting allows." if has_ceiling else ""
     )
-    return Plate(
+    return ReportFigure(
         "ladder",
         title,
         f"Mean over held-out sections; each dot is one of them.{ceiling}",
@@ -74,7 +77,7 @@ def draw_ladder(contents: EvaluationContents) -> Plate:
     )
 
 
-def draw_targets(contents: EvaluationContents) -> Plate | None:
+def draw_targets(contents: EvaluationContents) -> ReportFigure | None:
     """Each gene's score against its ceiling, by verdict; None where no ceilings are known."""
     rows = [
         row for row in contents.targets if np.isfinite(_value(row, "pearson")) and np.isfinite(_value(row, "ceiling"))
@@ -101,20 +104,20 @@ def draw_targets(contents: EvaluationContents) -> Plate | None:
         ylim=(min(-0.1, low - 0.05), 1.02),
     )
     axes.grid(visible=True)
-    axes.legend(title="told beforehand", title_fontsize=8, loc="upper left")
+    axes.legend(title="verdict of the card", title_fontsize=8, loc="upper left")
     axes.set_title(title)
-    return Plate(
+    return ReportFigure(
         "targets",
         title,
-        "Each mark is a gene: what it scored on held-out sections against how far its counts agree with themselves. "
-        "Colours and shapes are the verdicts of the cards, made before.",
+        "Each mark is a gene: its score on held-out sections against its noise ceiling. Colours and shapes are the "
+        "verdicts of the cards, which were made from the training sections alone.",
         f"Scatter plot of {len(rows):,} genes: score on held-out sections against noise ceiling.",
         png_of(figure),
     )
 
 
-def draw_map(pair: MapPair, *, leaky: bool) -> Plate:
-    """One target on one held-out section, measured beside predicted, in one scale of colours."""
+def draw_map(pair: MapPair, *, leaky: bool) -> ReportFigure:
+    """One target on one held-out section, measured beside predicted, with the same colour scale."""
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
@@ -125,7 +128,7 @@ def draw_map(pair: MapPair, *, leaky: bool) -> Plate:
         (float(v) for v in np.quantile(np.asarray(pair.measured)[known], [0.02, 0.98])) if known.any() else (0, 1)
     )
     span = np.ptp(xy, axis=0).clip(1.0)
-    step = _pitch(xy)
+    step = max(pitch_of(xy, alone=100.0), 1e-6)
     width = 3.1
     height = float(np.clip(width * (span[1] + 2 * step) / (span[0] + 2 * step), 1.2, 4.6))
     figure = Figure(figsize=(2 * width + 1.3, height + 1.0), dpi=DPI, layout="constrained")
@@ -147,40 +150,18 @@ def draw_map(pair: MapPair, *, leaky: bool) -> Plate:
         axes.tick_params(axis="x", labelrotation=0)
         axes.locator_params(nbins=4)
     panels[0].set_ylabel("y (µm)")
-    _length_bar(panels[0], xy, step)
+    left, below = float(xy[:, 0].min()), float(xy[:, 1].max()) + 0.55 * step
+    bare_scale_bar(panels[0], left, below, float(np.ptp(xy[:, 0])) / 4 or step)
     figure.colorbar(drawn, ax=panels, shrink=0.8, label=pair.unit, extend="both")
     figure.suptitle(title, x=0.02, ha="left", fontsize=10.5, fontweight="bold")
-    return Plate(
+    return ReportFigure(
         "map_" + re.sub(r"[^A-Za-z0-9_-]+", "-", f"{pair.section}_{pair.target}"),
         title,
-        "Both panels have one scale of colours. Predictions spread less than measurements: what cannot be seen in the "
+        "Both panels have the same colour scale. Predictions vary less than measurements: what cannot be seen in the "
         "picture stays near the mean.",
         f"Maps of {pair.target} on section {pair.section}: measured and predicted, correlation {pair.pearson:.2f}.",
         png_of(figure),
     )
-
-
-def _length_bar(axes: Any, xy: Any, step: float) -> None:
-    length = round_length(float(np.ptp(xy[:, 0])) / 4 or step)
-    left, top = float(xy[:, 0].min()), float(xy[:, 1].max()) + 0.55 * step
-    axes.plot([left, left + length], [top, top], color=palette.OUTLINE_HEX, linewidth=2, solid_capstyle="butt")
-    axes.annotate(
-        f"{length:,.6g} µm",
-        (left + length / 2, top),
-        xytext=(0, 2),
-        textcoords="offset points",
-        ha="center",
-        fontsize=7,
-    )
-
-
-def _pitch(xy: Any) -> float:
-    from scipy.spatial import cKDTree
-
-    if len(xy) < 2:
-        return 100.0
-    distance, _ = cKDTree(xy).query(xy, k=2)
-    return float(max(np.median(distance[:, 1]), 1e-6))
 
 
 def _value(row: Any, key: str) -> float:

@@ -1,19 +1,20 @@
-"""The evaluation as one HTML page that needs nothing else."""
+"""The evaluation as one self-contained HTML page."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from histoscribe.report import evaluation_words as words
-from histoscribe.report.evaluation import EvaluationContents
+from histoscribe.report.evaluation_apart import apart_sentence
+from histoscribe.report.evaluation_contents import EvaluationContents
 from histoscribe.report.page import picture_of, render
-from histoscribe.report.plate import Plate
+from histoscribe.report.report_figure import ReportFigure
 from histoscribe.report.words import flat, number
 
 _MOST_ROWS = 1_000  # of the table of targets; all of them stand in scores.json
 
 
-def evaluation_page(contents: EvaluationContents, plates: Sequence[Plate]) -> str:
+def evaluation_page(contents: EvaluationContents, figures: Sequence[ReportFigure]) -> str:
     """Return the page; the figures are placed by name."""
     keys = [key for key in words.SCORES if any(key in rung.scores for rung in contents.ladder)]
     columns = [key for key in words.TARGET_SCORES if any(row.get(key) is not None for row in contents.targets)]
@@ -24,8 +25,8 @@ def evaluation_page(contents: EvaluationContents, plates: Sequence[Plate]) -> st
         leaky_sentence=words.LEAKY_SENTENCE,
         protocol=contents.protocol,
         summary=words.summary(contents),
-        plates={plate.name: picture_of(plate) for plate in plates},
-        maps=[plate.name for plate in plates if plate.name.startswith("map_")],
+        figures={figure.name: picture_of(figure) for figure in figures},
+        maps=[figure.name for figure in figures if figure.name.startswith("map_")],
         score_names=[words.SCORES[key] for key in keys],
         ladder=[
             (rung.name, rung.role, rung.note, [words.score(rung.scores.get(key)) for key in keys])
@@ -40,6 +41,7 @@ def evaluation_page(contents: EvaluationContents, plates: Sequence[Plate]) -> st
         coverage=_table(contents.coverage),
         audit=_table(contents.audit),
         notes=contents.notes,
+        apart="" if contents.apart is None else apart_sentence(contents.apart),
         target=list(flat({key: value for key, value in contents.target.items() if key != "names"})),
         versions=list(flat(contents.record.get("versions") or {})),
         configuration=list(flat(contents.record.get("configuration") or {})),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from histoscribe.report.evaluation import EvaluationContents, Rung
+from histoscribe.report.evaluation_contents import EvaluationContents, Rung
 
 
 class ScoreName(NamedTuple):
@@ -12,30 +12,27 @@ class ScoreName(NamedTuple):
 
     label: str
     meaning: str
-    higher_is_better: bool | None
 
 
 SCORES = {
     "mean_pearson": ScoreName(
         "mean Pearson correlation",
-        "per gene over the spots of a section; 0 knows nothing",
-        True,
+        "per gene over the spots of a section; 0 is no better than a constant",
     ),
-    "mean_spearman": ScoreName("mean Spearman correlation", "the same on ranks of the spots", True),
+    "mean_spearman": ScoreName("mean Spearman correlation", "the same on ranks of the spots"),
     "mean_pearson_given_depth": ScoreName(
         "mean Pearson, depth taken out",
         "what is left when the number of molecules of the spot is known",
-        True,
     ),
-    "share_of_ceiling": ScoreName("share of the ceiling", "mean Pearson correlation over the mean noise ceiling", True),
+    "share_of_ceiling": ScoreName("share of the ceiling", "mean Pearson correlation over the mean noise ceiling"),
     "mean_error_ratio": ScoreName(
-        "error ratio", "squared error over that of the training mean; above 1 is worse than no picture", False
+        "error ratio", "squared error over that of the training mean; above 1 is worse than no picture"
     ),
-    "mean_spread_ratio": ScoreName("spread ratio", "spread of the predictions over that of the truth", None),
+    "mean_spread_ratio": ScoreName("spread ratio", "spread of the predictions over that of the truth"),
     "mean_spot_spearman": ScoreName(
-        "mean per-spot Spearman", "across cell types within a spot; read it against the constant ranking", True
+        "mean per-spot Spearman", "across cell types within a spot; read it against the constant ranking"
     ),
-    "constant_spot_spearman": ScoreName("constant ranking", "the same score for one ranking given to every spot", None),
+    "constant_spot_spearman": ScoreName("constant ranking", "the same score for one ranking given to every spot"),
 }
 TARGET_SCORES = {
     "pearson": "Pearson",
@@ -48,16 +45,16 @@ TARGET_SCORES = {
 }
 LEAKY = "LEAKY"
 LEAKY_SENTENCE = (
-    "Sections of one patient stand on both sides of the folds, or the patients are not known. These scores are too "
+    "Sections of one patient are in both training and test, or the patients are not known. These scores are too "
     "high for a new patient; do not quote them as the accuracy on new patients."
 )
 LIMITS = (
     "Scores are means over held-out sections, never over pooled spots. Between laboratories, stains and scanners they "
     "fall further than between these sections.",
     "The noise ceiling holds the noise of counting molecules only. No method can be expected to reach it.",
-    "A correlation that is mostly depth tells dense tissue from sparse; the column with the depth taken out says what "
-    "is known beyond that.",
-    'A gene whose card says "do not use" may still be right on one section; nothing here says when.',
+    "A correlation that is mostly depth only separates dense tissue from sparse; the column with the depth taken out "
+    "shows what is predicted beyond that.",
+    'A gene with the verdict "do not use" may still be predicted well on one section; nothing here says when.',
     "Predictions are research results. They replace no measurement, and no diagnosis follows from them.",
 )
 
@@ -110,7 +107,7 @@ def summary(contents: EvaluationContents) -> list[str]:
         sentences.append(f"Of {len(verdicts):,} {things(contents)} the cards say: {counts}.")
     if contents.card_auroc is not None and math.isfinite(contents.card_auroc):
         sentences.append(
-            f"The cards foretell which {things(contents)} reach 0.2 on held-out sections with an AUROC of "
+            f"The cards predict which {things(contents)} reach 0.2 on held-out sections with an AUROC of "
             f"{contents.card_auroc:.2f} (0.5 is chance)."
         )
     return sentences
@@ -118,8 +115,9 @@ def summary(contents: EvaluationContents) -> list[str]:
 
 def comparison(row: Mapping[str, Any]) -> str:
     """Say one comparison of the bootstrap in a sentence."""
-    told = "differ" if row.get("differs") else "cannot be told apart on these sections"
+    verdict = "differ" if row.get("differs") else "do not differ clearly on these sections"
     return (
         f"{row['first_name']} minus {row['second_name']}: {score(row['difference'])} "
-        f"({100 * row.get('level', 0.95):.0f} % interval {score(row['lower'])} to {score(row['upper'])}); they {told}."
+        f"({100 * row.get('level', 0.95):.0f} % interval {score(row['lower'])} to {score(row['upper'])}); "
+        f"they {verdict}."
     )

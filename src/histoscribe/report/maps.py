@@ -1,109 +1,12 @@
 """The page of a section's maps: a composite as an immunofluorescence viewer shows it, each gene beside its spots."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from histoscribe.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class GeneMap:
-    """One gene, measured and mapped.
-
-    Parameters
-    ----------
-    name
-        The gene's.
-    raster
-        (rows, columns) float32, ln(1 + counts per 10,000) that the model expects, NaN off tissue.
-    balanced
-        The same after the sums under spots were brought to their counts; None for a slide without counts.
-    measured
-        (n,) the same of the spots; empty for a slide without counts.
-    """
-
-    name: str
-    raster: NDArray[np.float32]
-    balanced: NDArray[np.float32] | None
-    measured: NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """A table of scores.
-
-    Parameters
-    ----------
-    title, note
-        What it shows, and what a reader needs to read it.
-    columns
-        Their names.
-    rows
-        Text of every cell.
-    """
-
-    title: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MapsContents:
-    """Everything that the page of maps shows, as plain data.
-
-    Parameters
-    ----------
-    section
-        Name.
-    picture
-        Overview of the H&E picture, (h, w, 3) uint8.
-    picture_um
-        Side of one of its pixels in microns.
-    raster_um
-        Side of a cell of the rasters in microns.
-    genes
-        Genes to draw, the first four of them in the composite.
-    xy_um, diameter_um
-        (n, 2) centres of the spots and their diameter.
-    facts
-        What was made, as rows of name and text.
-    evidence
-        How well held-out spots were foretold, as rows of name and text.
-    scores
-        Tables of scores beside baselines.
-    notes
-        Sentences that a reader needs.
-    """
-
-    section: str
-    picture: NDArray[np.uint8]
-    picture_um: float
-    raster_um: float
-    genes: tuple[GeneMap, ...]
-    xy_um: NDArray[np.float64]
-    diameter_um: float
-    facts: Sequence[tuple[str, str]] = ()
-    evidence: Sequence[tuple[str, str]] = ()
-    scores: Sequence[ScoreTable] = ()
-    notes: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        """Check that the parts fit each other."""
-        shapes = {gene.raster.shape for gene in self.genes}
-        wrong = [gene.name for gene in self.genes if len(gene.measured) not in (0, len(self.xy_um))]
-        if not self.genes or len(shapes) > 1 or wrong:
-            raise ConfigError(
-                "the maps do not fit each other",
-                where="maps page",
-                expected="rasters of one shape, and one value per spot",
-                found=f"{len(self.genes)} genes, shapes {sorted(shapes)}, {wrong}",
-            )
+from histoscribe.report.layout import house_style
+from histoscribe.report.maps_contents import MapsContents
+from histoscribe.report.maps_figures import draw_composite, draw_gene, draw_redrawn
+from histoscribe.report.page import picture_of, render
+from histoscribe.report.report_figure import write_page
 
 
 def write_maps_page(folder: Path, contents: MapsContents) -> list[Path]:
@@ -113,13 +16,10 @@ def write_maps_page(folder: Path, contents: MapsContents) -> list[Path]:
     -------
     The files written, the page last.
     """
-    from histoscribe.report.canvas import house_style
-    from histoscribe.report.maps_figures import draw_composite, draw_gene
-    from histoscribe.report.page import picture_of, render
-    from histoscribe.report.plate import write_page
-
     with house_style():
-        plates = [draw_composite(contents), *(draw_gene(contents, gene) for gene in contents.genes)]
+        figures = [draw_composite(contents), *(draw_gene(contents, gene) for gene in contents.genes)]
+        if contents.redrawn is not None:
+            figures.append(draw_redrawn(contents, contents.redrawn))
     page = render(
         "maps.html",
         name=contents.section,
@@ -127,6 +27,6 @@ def write_maps_page(folder: Path, contents: MapsContents) -> list[Path]:
         evidence=contents.evidence,
         scores=contents.scores,
         notes=contents.notes,
-        plates={plate.name: picture_of(plate) for plate in plates},
+        figures={figure.name: picture_of(figure) for figure in figures},
     )
-    return write_page(folder, page, plates)
+    return write_page(folder, page, figures)

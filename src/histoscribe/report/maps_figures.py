@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.report.canvas import DPI, png_of, round_length
-from histoscribe.report.maps import GeneMap, MapsContents
-from histoscribe.report.plate import Plate
+from histoscribe.report.layout import DPI, bare_scale_bar, png_of
+from histoscribe.report.maps_contents import GeneMap, MapsContents, Redrawn
+from histoscribe.report.report_figure import ReportFigure
 
 Floats = NDArray[np.float64]
 
@@ -18,12 +18,13 @@ _DIM = 0.26  # of the picture's own light
 _LOW, _HIGH = 40.0, 99.5  # percentiles of a gene on tissue that become dark and full colour
 _PANEL_IN = 4.2
 _MAP = "magma"
+_UNIT = "ln(1 + counts per 10,000)"
 
 
 def composite_rgb(contents: MapsContents) -> NDArray[np.uint8]:
     """Blend the first four genes, one colour each, over the dimmed picture: (h, w, 3) uint8.
 
-    Light is added as on a screen, so that places where genes meet show the mixture; a gene's own brightness runs from
+    Light is added as on a screen, so that places with several genes show the mixture; a gene's own brightness runs from
     its 40th to its 99.5th percentile on tissue.
     """
     light = contents.picture.astype(np.float64) / 255 * _DIM
@@ -34,7 +35,7 @@ def composite_rgb(contents: MapsContents) -> NDArray[np.uint8]:
     return np.asarray(255 * (1 - dark)).round().astype(np.uint8)
 
 
-def draw_composite(contents: MapsContents) -> Plate:
+def draw_composite(contents: MapsContents) -> ReportFigure:
     """Several genes over the picture, with a legend and a scale bar."""
     shown = contents.genes[: len(CHANNEL_HEX)]
     title = f"{contents.section}: {len(shown)} gene{'' if len(shown) == 1 else 's'} on the tissue"
@@ -53,20 +54,20 @@ def draw_composite(contents: MapsContents) -> Plate:
         y = 1 - (0.42 + 0.2 * (k // 2)) / (tall + 0.75)
         figure.text(x, y, "■", color=code, fontsize=13, va="center")
         figure.text(x + 0.03, y, gene.name, fontsize=9, va="center")
-    _bar(axes, view, colour="white")
-    return Plate(
+    _corner_bar(axes, view, colour="white")
+    return ReportFigure(
         "composite",
         title,
         "Each gene in its own colour over the dimmed H&E, as an immunofluorescence viewer shows channels. "
-        "The maps are those that are expected, not balanced. Bright means much for that gene; "
-        " brightness cannot be compared between genes.",
+        "The maps show the expected expression, not balanced to the spots. "
+        "Brightness cannot be compared between genes.",
         f"Composite map of {', '.join(gene.name for gene in shown)} on section {contents.section}.",
         png_of(figure),
     )
 
 
-def draw_gene(contents: MapsContents, gene: GeneMap) -> Plate:
-    """One gene: what the spots measured, what the map expects, and the map balanced to the spots, in one scale."""
+def draw_gene(contents: MapsContents, gene: GeneMap) -> ReportFigure:
+    """One gene: what the spots measured, the expected map, and the map balanced to the spots, on one colour scale."""
     from matplotlib.figure import Figure
 
     picture, view = _cropped(_greyed(contents.picture), contents)
@@ -88,18 +89,49 @@ def draw_gene(contents: MapsContents, gene: GeneMap) -> Plate:
         axes.set_title(f"map, {title}")
     for axes in columns:
         axes.set(xlim=(view[0], view[2]), ylim=(view[3], view[1]), xticks=[], yticks=[])
-    _bar(columns[-1], view, colour="black")
-    bar = figure.colorbar(mapped, ax=list(columns), fraction=0.03)
-    bar.set_label("ln(1 + counts per 10,000)")
+    _corner_bar(columns[-1], view, colour="black")
+    figure.colorbar(mapped, ax=list(columns), fraction=0.03)
+    # above the bar: along that of a flat section it would be longer than the figure is high, and be cut off
+    figure.text(0.99, 0.98, _UNIT, fontsize=8, ha="right", va="top")
     figure.suptitle(f"{contents.section}: {gene.name}", fontweight="bold", x=0.01, ha="left", fontsize=10.5)
-    return Plate(
+    return ReportFigure(
         "map_" + re.sub(r"[^A-Za-z0-9._-]", "_", gene.name),
         f"{contents.section}: {gene.name}",
-        "The spots as they were measured, at their true size; the map that is expected, without the spots' sampling "
-        "noise; and the map whose sum under each spot is what was counted there. One scale for all."
+        "The spots as they were measured, at their true size; the expected map, without the spots' sampling noise; and "
+        "the balanced map, which sums to the measured count under each spot. All have the same colour scale."
         if spots
         else "The map that the picture alone gives; no spots were measured here.",
         f"Map of {gene.name} on section {contents.section} beside the measured spots.",
+        png_of(figure),
+    )
+
+
+def draw_redrawn(contents: MapsContents, redrawn: Redrawn) -> ReportFigure:
+    """Draw the true picture and the one that a mapper's networks draw, on the same raster."""
+    from matplotlib.figure import Figure
+
+    view = _view(contents)
+    tall = _PANEL_IN * (view[3] - view[1]) / (view[2] - view[0])
+    figure = Figure(figsize=(2 * _PANEL_IN + 0.3, tall + 0.7), dpi=DPI, layout="constrained")
+    like = "" if redrawn.ssim is None else f", SSIM {redrawn.ssim:.2f}"
+    columns = figure.subplots(1, 2)
+    for axes, title, picture in zip(
+        columns, ("H&E", f"reconstructed{like}"), (redrawn.truth, redrawn.made), strict=True
+    ):
+        height, width = (side * redrawn.um_per_px for side in picture.shape[:2])
+        axes.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
+        axes.set(xlim=(view[0], view[2]), ylim=(view[3], view[1]), xticks=[], yticks=[])
+        axes.set_title(title)
+    _corner_bar(columns[1], view, colour="black")
+    title = f"{contents.section}: the picture that the networks reconstruct"
+    figure.suptitle(title, fontweight="bold", x=0.01, ha="left", fontsize=10.5)
+    return ReportFigure(
+        "reconstruction",
+        title,
+        f"Both at {redrawn.um_per_px:.3g} µm per pixel. The networks draw the picture from the same latent grid as "
+        "the genes. SSIM, 1 for equal pictures, is the mean over tissue. They were trained on this very picture, and "
+        "their likeness says nothing of how well genes are mapped.",
+        f"H&E picture of section {contents.section} beside the one that the networks reconstruct{like}.",
         png_of(figure),
     )
 
@@ -131,7 +163,7 @@ def _brightness(raster: NDArray[np.float32]) -> Floats:
 
 
 def _resized(raster: Floats, contents: MapsContents) -> Floats:
-    """Linear in between, on the pixels of the picture."""
+    """Interpolate linearly on the pixels of the picture."""
     from scipy.ndimage import map_coordinates
 
     height, width = contents.picture.shape[:2]
@@ -173,12 +205,9 @@ def _cropped_raster(raster: Any, contents: MapsContents, view: tuple[float, ...]
     return part, (x0 * um, (x0 + part.shape[1]) * um, (y0 + part.shape[0]) * um, y0 * um)
 
 
-def _bar(axes: Any, view: tuple[float, ...], *, colour: str) -> None:
+def _corner_bar(axes: Any, view: tuple[float, ...], *, colour: str) -> None:
     width, height = view[2] - view[0], view[3] - view[1]
-    length = round_length(width / 5)
-    x, y = view[0] + 0.04 * width, view[3] - 0.05 * height
-    axes.plot([x, x + length], [y, y], color=colour, linewidth=2.5, solid_capstyle="butt")
-    axes.text(x + length / 2, y - 0.015 * height, f"{length:,.6g} µm", color=colour, ha="center", fontsize=8)
+    bare_scale_bar(axes, view[0] + 0.04 * width, view[3] - 0.05 * height, width / 5, colour=colour)
 
 
 def _rgb(code: str) -> Floats:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from histoscribe.report.canvas import chart_figure, house_style, png_of
+from histoscribe.report.layout import chart_figure, house_style, png_of
 from histoscribe.slide.image import SlideImage
 
 _WINDOW_UM = 160.0
@@ -55,7 +55,7 @@ def draw_nuclei(image: SlideImage, table: pd.DataFrame, outlines: Iterable[NDArr
 
 
 def _places(xy: NDArray[np.float64], shape: tuple[int, int], mpp: float) -> list[NDArray[np.float64]]:
-    """Centres of windows about nuclei whose surroundings are dense, middling and sparse; none without nuclei."""
+    """Centres of windows about a nucleus in dense, in middling and in sparse surroundings; none without nuclei."""
     if not len(xy):
         return []
     density, cell = _density(xy, shape, mpp)

@@ -1,11 +1,11 @@
-"""Colours that a colour-blind reader can tell apart.
+"""Colours that a colour-blind reader can distinguish.
 
 The rule: the first seven are the seven of Okabe and Ito (https://jfly.uni-koeln.de/color/). Every further one is, of
 all colours on a grid of sRGB that are neither nearly white nor nearly black nor grey, the one farthest from all before
 it, where the distance of two colours is the smallest Euclidean distance in OKLab over normal vision, protanopia,
-deuteranopia and tritanopia, each simulated after Machado et al. (2009). Any two of the twenty are at least 0.07 apart
-so. Domain k has colour k, in every figure. From the 21st domain on the colours come again, in tiles with a dark
-outline; numbers on the map tell them apart.
+deuteranopia and tritanopia, each simulated after Machado et al. (2009). Any two of the twenty are at least 0.07
+apart by this measure. Domain k has colour k in every figure. From the 21st domain on the colours repeat, in tiles
+with a dark outline; numbers on the map distinguish them.
 """
 
 import numpy as np

@@ -1,46 +1,42 @@
-"""Write the summary of a sample sheet's run: what became of each section, as a page and as a table."""
+"""The summary of a sample sheet's run: the outcome of each section, as a page and as a table."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from histoscribe.report.page import render
 
-COLUMNS = ("section", "status", "reason", "spots", "domains")
-STATES = ("done", "refused", "failed")
+SUMMARY, SUMMARY_PAGE = "summary.csv", "summary.html"
+STATES = ("done", "refused")
 
 
-def write_summary(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write `summary.html` and `summary.csv` into `folder`.
+def summary_files(rows: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Make the files `summary.html` and `summary.csv` of a cohort's folder.
 
     Parameters
     ----------
-    folder
-        An existing folder, which holds `<section>/report.html` of the sections that are done.
     rows
-        One per section, in the order of the sheet: `section`, `status` ("done", "refused" or "failed"), and where
-        known `reason`, `spots`, `domains`.
+        One per section, in the order of the sheet: `section`, `status` ("done" or "refused"), `reason`, `page` (path of
+        its report from here, or None) and `facts` (name to number).
 
     Returns
     -------
-    The page.
+    The bytes of each file, by its name.
     """
-    table = [{column: row.get(column) for column in COLUMNS} for row in rows]
-    with (folder / "summary.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(table)
-    page = folder / "summary.html"
-    text = render(
-        "summary.html",
-        rows=[row | {"link": _link(row) if row["status"] == "done" else None} for row in table],
-        counts=[(state, sum(row["status"] == state for row in table)) for state in STATES],
+    facts = list(dict.fromkeys(name for row in rows for name in row["facts"]))
+    columns = ("section", "status", "reason", *facts)
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(
+        {"section": row["section"], "status": row["status"], "reason": row["reason"], **row["facts"]} for row in rows
     )
-    page.write_text(text, encoding="utf-8", newline="\n")
-    return page
-
-
-def _link(row: Mapping[str, Any]) -> str:
-    return quote(f"{row['section']}/report.html")
+    page = render(
+        "summary.html",
+        rows=[{**row, "link": quote(row["page"]) if row["page"] else None} for row in rows],
+        columns=facts,
+        counts=[(state, sum(row["status"] == state for row in rows)) for state in STATES],
+    )
+    return {SUMMARY: lines.getvalue().encode(), SUMMARY_PAGE: page.encode()}

@@ -1,4 +1,4 @@
-"""Spots as shapes on paper: what a spot looks like at its true size, and thousands of them drawn fast."""
+"""Spots as shapes: the outline of a spot at its true size, and fast drawing of thousands of them."""
 
 from typing import Any, Literal
 
@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from histoscribe.graph.spacing import pitch_of
 from histoscribe.report import palette
-from histoscribe.section import Section, pitch_px
+from histoscribe.section import Section
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ def spot_outline(section: Section, *, kind: Literal["spot", "cell"]) -> Floats:
     """
     lattice = section.lattice
     if lattice is None:
-        pitch = pitch_px(section.xy_px) * section.mpp if section.spots.n_obs > 1 else _LONE_SPOT
+        pitch = pitch_of(section.xy_px) * section.mpp if section.spots.n_obs > 1 else _LONE_SPOT
         return _polygon(24, pitch / 4 if kind == "spot" else pitch / 2, angle=0.0)
     if kind == "spot" and lattice.spot_diameter_um < 0.95 * lattice.pitch_um:
         return _polygon(24, lattice.spot_diameter_um / 2, angle=0.0)
@@ -51,7 +52,7 @@ def lattice_angle(xy: Floats, *, fold: int) -> float:
     some = xy[:: max(1, len(xy) // 2000)]
     _, index = cKDTree(xy).query(some, k=2)
     step = xy[index[:, 1]] - some
-    # a mean of angles that repeat: multiply them, average on the circle, divide
+    # circular mean of angles with period 2 pi / fold: multiply by fold, average on the circle, divide
     turned = np.exp(1j * fold * np.arctan2(step[:, 1], step[:, 0])).mean()
     return float(np.angle(turned)) / fold
 
@@ -62,7 +63,7 @@ def draw_tiles(axes: Any, xy: Floats, *, outline: Floats, rgba: Floats, edged: N
     Parameters
     ----------
     axes
-        matplotlib axes whose limits are set.
+        matplotlib axes; their limits must be set already.
     xy
         Centres, (n, 2), in the unit of the axes.
     outline
@@ -115,10 +116,10 @@ def domain_rgba(domain: NDArray[np.int64], *, alpha: float) -> Floats:
 
 
 def number_places(xy: Floats, domain: NDArray[np.int64], *, reach: float) -> dict[int, Floats]:
-    """Where to write each domain's number: amid its own spots, away from others.
+    """Where to write each domain's number: among its own spots, away from others.
 
-    Of the spots of a domain, the one with the most of its own and the fewest of others within `reach`; ties go to the
-    one nearest to the domain's median.
+    The place is the spot of the domain with the most spots of its own domain and the fewest of others within `reach`;
+    ties go to the spot nearest to the domain's median.
 
     Parameters
     ----------

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from histoscribe.report.canvas import house_style
 from histoscribe.report.charts import draw_embedding, draw_sizes, draw_stability, leading_components
 from histoscribe.report.contents import ReportContents
+from histoscribe.report.domains_figures import draw_gene_maps, draw_markers
 from histoscribe.report.figures import (
     draw_components,
     draw_confidence,
@@ -12,10 +12,12 @@ from histoscribe.report.figures import (
     draw_picture,
 )
 from histoscribe.report.fit import draw_preflight
+from histoscribe.report.layout import house_style
 from histoscribe.report.page import report_page
-from histoscribe.report.plate import Plate, write_page
-from histoscribe.report.sheet import prepare
+from histoscribe.report.report_figure import ReportFigure, write_page
 from histoscribe.report.tiles import spot_area_um2
+from histoscribe.report.tissue_canvas import prepare
+from histoscribe.report.umap import draw_umap
 
 
 def write_report(folder: Path, contents: ReportContents) -> list[Path]:
@@ -39,21 +41,29 @@ def write_report(folder: Path, contents: ReportContents) -> list[Path]:
     InputError
         Where the image cannot be read.
     """
-    plates = draw_all(contents)
-    return write_page(folder, report_page(contents, plates), plates)
+    figures = draw_all(contents)
+    return write_page(folder, report_page(contents, figures), figures)
 
 
-def draw_all(contents: ReportContents) -> list[Plate]:
+def draw_all(contents: ReportContents) -> list[ReportFigure]:
     """Draw every figure that these contents allow, in the order of the page."""
-    sheet = prepare(contents)
+    canvas = prepare(contents)
     with house_style():
-        plates = [draw_picture(sheet), draw_domains(sheet), draw_confidence(sheet)]
-        if contents.embedding is not None and len(sheet.xy) > 1:
+        figures = [draw_picture(canvas)]
+        if contents.domains is not None:
+            figures += [draw_domains(canvas), draw_confidence(canvas)]
+        if contents.embedding is not None and len(canvas.xy) > 1:
             scores, share = leading_components(contents.embedding)
-            plates += [draw_components(sheet, scores, share), draw_embedding(sheet, scores, share)]
-        plates += [
-            draw_preflight(sheet),
-            draw_stability(sheet, contents.evidence),
-            draw_sizes(sheet, spot_area_um2(contents.section)),
-        ]
-    return [plate for plate in (*plates, *contents.figures) if plate is not None]
+            figures += [draw_components(canvas, scores, share), draw_embedding(canvas, scores, share)]
+        figures.append(draw_preflight(canvas))
+        if contents.domains is not None:
+            area_um2 = spot_area_um2(contents.section)
+            figures += [draw_stability(canvas, contents.evidence)]
+            figures += [draw_sizes(canvas, area_um2)] if canvas.domains else []  # a transfer may know none
+        markers = contents.facts.markers
+        if contents.umap is not None:
+            figures.append(draw_umap(canvas, contents.umap, contents.section.spots, markers))
+        if markers is not None and len(markers):
+            spots = contents.section.spots
+            figures += [draw_markers(canvas, spots, markers), draw_gene_maps(canvas, spots, markers)]
+    return [figure for figure in (*figures, *contents.figures) if figure is not None]

@@ -1,18 +1,22 @@
-"""The whole job on a synthetic section whose truth is known: no network, no weights."""
+"""The whole job on a synthetic section with a known truth: no network, no weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from histoscribe.errors import InputError
 from histoscribe.io import read
+from histoscribe.io.labels import read_labels
 from histoscribe.io.preflight import break_coordinates, preflight
 from histoscribe.io.reading import Request
-from histoscribe.phantom import make_phantom, write_spaceranger
-from histoscribe.run.config import RunConfig
-from histoscribe.run.events import Listener, silent
-from histoscribe.run.pipeline import Outcome, run_section
-from histoscribe.run.verbs import read_labels
+from histoscribe.phantom import Phantom, make_phantom, write_spaceranger
+from histoscribe.run.events import Listener, silent, stage_event
+from histoscribe.run.identity import code_fingerprint
+from histoscribe.run.section.chain import run_section
+from histoscribe.run.section.settings import RunConfig
+from histoscribe.run.several import Outcome
+from histoscribe.store.files import fingerprint
+from histoscribe.store.result import writing_result
 
 SEED = 0
 
@@ -50,10 +54,12 @@ def demo(
     """
     out = Path(out)
     vendor = out / "section"
-    listen({"event": "stage", "section": "phantom", "stage": "draw", "state": "started"})
+    listen(stage_event("draw", "started", section="phantom"))
     phantom = make_phantom(SEED)
-    write_spaceranger(phantom, vendor)
-    listen({"event": "stage", "section": "phantom", "stage": "draw", "state": "done"})
+    with writing_result(vendor) as draft:  # so that nothing of a user's in a folder of this name is overwritten
+        draft.stage("section", fingerprint({"code": code_fingerprint()}), lambda to: _written(phantom, to))
+        draft.publish({"section": "phantom", "seed": SEED})
+    listen(stage_event("draw", "done", section="phantom"))
     request = Request(path=vendor, section="phantom")
     if corrupt is not None:
         from dataclasses import replace
@@ -63,6 +69,11 @@ def demo(
         broken.raise_if_refused()
         raise InputError("the corrupted coordinates were not refused; please report this", where="demo")
     config = RunConfig(encoder="morphology", n_domains=phantom.n_domains, seed=SEED)
-    labels = read_labels(vendor / "truth.csv")
+    labels = read_labels(vendor / "truth.csv", column="domain")
     outcome = run_section(request, out=out / "result", config=config, listen=listen, labels=labels)
     return Demo(vendor, outcome)
+
+
+def _written(phantom: Phantom, to: Path) -> dict[str, Any]:
+    write_spaceranger(phantom, to)
+    return {}

@@ -1,4 +1,4 @@
-"""Looks at the installation and says what works, what does not, and how to mend it."""
+"""Looks at the installation and says what works, what does not, and how to fix it."""
 
 import os
 import platform
@@ -19,12 +19,12 @@ NEEDED_GB = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: "ok", "warning" or "broken", what was seen, and the mend."""
+    """One thing that was looked at: "ok", "warning" or "broken", what was seen, and the fix."""
 
     name: str
     level: str
     message: str
-    mend: str = ""
+    fix: str = ""
 
 
 def doctor() -> list[Finding]:
@@ -32,7 +32,7 @@ def doctor() -> list[Finding]:
 
     Returns
     -------
-    One finding per thing; each that is not "ok" says how to mend it.
+    One finding per thing; each that is not "ok" says how to fix it.
     """
     looks: list[Callable[[], list[Finding]]] = [
         _python,
@@ -95,8 +95,8 @@ def _timm() -> list[Finding]:
 
         timm = import_timm()
     except (ImportError, RuntimeError) as error:
-        mend = "pip install -c constraints.txt timm; the encoders `morphology` and ONNX files work without it"
-        return [Finding("timm", "broken", str(error), mend)]
+        fix = "pip install -c constraints.txt timm; the encoders `morphology` and ONNX files work without it"
+        return [Finding("timm", "broken", str(error), fix)]
     return [Finding("timm", "ok", str(timm.__version__))]
 
 
@@ -134,13 +134,13 @@ def _disk() -> list[Finding]:
             os.fsync(file.fileno())
             speed = 64 / (time.perf_counter() - start)
     except OSError as error:
-        mend = "set HISTOSCRIBE_CACHE to a folder that you may write"
-        return [Finding("cache folder", "warning", f"cannot be written ({error})", mend)]
+        fix = "set HISTOSCRIBE_CACHE to a folder that you may write"
+        return [Finding("cache folder", "warning", f"cannot be written ({error})", fix)]
     slow = speed < SLOW_MB_PER_S
-    mend = "results are written faster to a local disk than to a network folder" if slow else ""
-    found.append(Finding("writing", "warning" if slow else "ok", f"{speed:,.0f} MB/s to the cache folder", mend))
+    fix = "results are written faster to a local disk than to a network folder" if slow else ""
+    found.append(Finding("writing", "warning" if slow else "ok", f"{speed:,.0f} MB/s to the cache folder", fix))
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     full = free < NEEDED_GB
-    mend = "make room: the result of a large slide takes a few GB" if full else ""
-    found.append(Finding("free disk here", "warning" if full else "ok", f"{free:,.0f} GB", mend))
+    fix = "make room: the result of a large slide takes a few GB" if full else ""
+    found.append(Finding("free disk here", "warning" if full else "ok", f"{free:,.0f} GB", fix))
     return found

@@ -1,16 +1,73 @@
 """What a path asks for: the rows of a sample sheet, the slides of a challenge file, or itself."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from histoscribe.errors import InputError
+from histoscribe.errors import ConfigError, InputError
 from histoscribe.io import read_samplesheet, sections_in
+from histoscribe.io.aliases import Aliases, section_alias, without_folders
 from histoscribe.io.reading import Request
+from histoscribe.run.settings import READING, Settings
+from histoscribe.slide.open import IMAGE_SUFFIXES
 
 
-def requests_of(path: Path) -> list[Request]:
-    """List what there is to read at `path`: the rows of a sample sheet, the slides of a challenge file, or itself."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions(Settings):
+    """How the input is read and named: a part of the settings of every command.
+
+    Parameters
+    ----------
+    align
+        Move the spots by the shift that the preflight estimates, instead of only reporting it.
+    anonymous
+        Name no file or folder of the input in the result and in the log; a section without a name gets a hash.
+    allow_damaged
+        Read a picture that is known to be damaged, with a note, instead of refusing it.
+    """
+
+    align: bool = field(default=False, metadata=READING)
+    anonymous: bool = field(default=False, metadata=READING)
+    allow_damaged: bool = field(default=False, metadata=READING)
+
+    def reading(self) -> dict[str, bool]:
+        """Return these alone, by name."""
+        return {item.name: getattr(self, item.name) for item in fields(ReadOptions)}
+
+
+def requests_of(path: Path, how: ReadOptions | None = None, *, mpp: float | None = None) -> list[Request]:
+    """List what there is to read at `path`: the rows of a sample sheet, the slides of a challenge file, or itself.
+
+    Parameters
+    ----------
+    how
+        How they are read and named. Sections keep the names that a sample sheet gives them; a sheet has a column for
+        single damaged pictures.
+    mpp
+        Microns per pixel of the pictures, where the user knows them better than the files; a sheet has a column.
+
+    Raises
+    ------
+    ConfigError
+        Microns per pixel beside a sheet.
+    """
+    how = how or ReadOptions()
+    if mpp is not None and is_sheet(path):
+        raise ConfigError(
+            "a sample sheet has a column for the microns per pixel of each section",
+            where="--mpp",
+            fix="write them into the sheet's column mpp",
+        )
     rows = read_samplesheet(path) if is_sheet(path) else [Request(path=path)]
+    rows = [
+        replace(
+            row,
+            mpp=row.mpp if mpp is None else mpp,
+            align=how.align,
+            anonymous=how.anonymous,
+            allow_damaged=how.allow_damaged or row.allow_damaged,
+        )
+        for row in rows
+    ]
     return [request for row in rows for request in _slides(row)]
 
 
@@ -19,10 +76,47 @@ def is_sheet(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
+def is_picture(path: Path | None) -> bool:
+    """Whether a path is that of a picture alone."""
+    return path is not None and path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def name_of(request: Request) -> str:
+    """Name of a section in a table of all sections, which it has before it is read."""
+    return (
+        request.alias or request.section or ("section" if request.anonymous or not request.path else request.path.name)
+    )
+
+
+def written_reason(reason: str, request: Request) -> str:
+    """Say why a section ended otherwise, for a file of the result: without this computer's folders.
+
+    Parameters
+    ----------
+    reason
+        What its error says; where the request is anonymous, names of files are replaced in it.
+    """
+    if request.anonymous:
+        return Aliases(name_of(request), request).text(reason)
+    for path in request.paths():
+        reason = without_folders(reason, path)
+    return reason
+
+
+def logged_reason(reason: str, request: Request) -> str:
+    """Say the same for a log, which names folders unless the request is anonymous."""
+    return written_reason(reason, request) if request.anonymous else reason
+
+
 def _slides(row: Request) -> list[Request]:
     """One request per slide where the path holds several and the row names none of them."""
     try:
         names = sections_in(row.path) if row.path is not None and row.section is None else []
     except InputError:  # said again, in its turn, when the section is read
         names = []
-    return [replace(row, section=name) for name in names] or [row]
+    found = [replace(row, section=name) for name in names] or [row]
+    if not (names and row.anonymous and row.path is not None):
+        return found
+    files = [row.path] if row.path.is_file() else [entry for entry in row.path.iterdir() if entry.is_file()]
+    name = section_alias(files)
+    return [replace(one, alias=f"{name}-{number}") for number, one in enumerate(found, 1)]

@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 from histoscribe.errors import ConfigError
 from histoscribe.slide.tissue import TissueMask
 
-_GRID_SIDE = 1024  # finer would cost time and tell nothing: a shift is wanted to a fraction of a spot
-_FLAT = 0.02  # a score that varies less than this over all shifts cannot tell one from another
+_GRID_SIDE = 1024  # finer would cost time for no gain: a shift is wanted to a fraction of a spot
+_FLAT = 0.02  # a score that varies less than this over all shifts cannot distinguish them
 _TIE = 0.002  # shifts that are as good as the best; the smallest of them is taken
 
 Points = NDArray[np.float64]
@@ -30,13 +30,13 @@ class Alignment:
     Parameters
     ----------
     shift_px
-        x, y in level-0 pixels; (0, 0) where nothing better was found or nothing can be known.
+        x, y in level-0 pixels; (0, 0) where nothing better was found or the shift is not determined.
     scale
         Factor on the coordinates, 1 for none.
     score_before, score_after
         Share of the spots' ground that agrees with the tissue, from 0 to 1, as given and when moved.
     determined
-        False where the score is flat, as on a picture that is all tissue: then no shift can be told from another.
+        False where the score is flat, as on a picture that is all tissue: then shifts cannot be distinguished.
     """
 
     shift_px: tuple[float, float]

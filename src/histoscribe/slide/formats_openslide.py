@@ -6,19 +6,24 @@ from typing import Any
 import numpy as np
 
 from histoscribe.errors import InputError
+from histoscribe.slide.checks_slide import SlideTiles
+from histoscribe.slide.checks_tiff import TiffLayout, check_layout, check_length
+from histoscribe.slide.damage import Damage
 from histoscribe.slide.image import RGB
 from histoscribe.slide.sources import COPY_AGAIN, Samples, check_size, damaged, plausible_mpp
 
 _RGBA = Samples("rgb", alpha="straight")
 _CELL = 512
+_OTHER_TIFFS = ("hamamatsu",)  # one huge JPEG a level, and offsets beyond what a TIFF can say
 
 
 class OpenSlideSource:
     """Pixels of a slide that OpenSlide reads; OpenSlide is safe for several threads and bounds its own cache."""
 
-    def __init__(self, path: Path, slide: Any) -> None:
+    def __init__(self, path: Path, slide: Any, tiles: SlideTiles | None = None) -> None:
         self.path = path
         self._slide = slide
+        self._tiles = tiles
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -41,9 +46,17 @@ class OpenSlideSource:
                 picture[y0 - y : y1 - y, x0 - x : x1 - x] = cell[y0 - top : y1 - top, x0 - left : x1 - left]
         return picture
 
+    def inspect(self) -> None:
+        """Check every tile."""
+        if self._tiles is not None:
+            for level, (height, width) in enumerate(self.shapes):
+                self._tiles.check(0, 0, width, height, level)
+
     def _region(self, x: int, y: int, width: int, height: int, level: int) -> RGB:
         import openslide
 
+        if self._tiles is not None:
+            self._tiles.check(x, y, width, height, level)
         scale = self._slide.level_downsamples[level]
         try:
             region = self._slide.read_region((round(x * scale), round(y * scale)), level, (width, height))
@@ -63,8 +76,18 @@ def detect_vendor(path: Path) -> str | None:
     return None if vendor == "generic-tiff" else vendor
 
 
-def open_slide(path: Path, vendor: str) -> tuple[OpenSlideSource, dict[str, float]]:
+def open_slide(path: Path, vendor: str, *, damage: Damage, is_tiff: bool) -> tuple[OpenSlideSource, dict[str, float]]:
     """Open a scanner's slide.
+
+    Of slides that are TIFFs the directories are checked, and each JPEG tile before it is decoded, because OpenSlide
+    passes over what is no error to its decoder. Other formats are as safe as OpenSlide makes them.
+
+    Parameters
+    ----------
+    vendor
+        The format's name, as `detect_vendor` gives it.
+    is_tiff
+        Whether the file's first bytes are a TIFF's.
 
     Returns
     -------
@@ -77,6 +100,12 @@ def open_slide(path: Path, vendor: str) -> tuple[OpenSlideSource, dict[str, floa
     """
     import openslide
 
+    is_tiff = is_tiff and vendor not in _OTHER_TIFFS
+    layout = check_layout(path, met=damage.met) if is_tiff else TiffLayout()
+    if vendor == "aperio":
+        check_length(path, layout, met=damage.met)
+    if layout.n_empty:
+        damage.remarks.append(f"{layout.n_empty:,} tiles of the image hold no data; the scanner may have left them out")
     try:
         slide = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
@@ -85,7 +114,7 @@ def open_slide(path: Path, vendor: str) -> tuple[OpenSlideSource, dict[str, floa
             where=path,
             expected="a complete slide that OpenSlide reads, with the files or folder that belong to it",
             found=error,
-            mend=COPY_AGAIN,
+            fix=COPY_AGAIN,
         ) from error
     width, height = slide.dimensions
     check_size(path, width, height)
@@ -94,7 +123,8 @@ def open_slide(path: Path, vendor: str) -> tuple[OpenSlideSource, dict[str, floa
         "slide scanner (OpenSlide mpp-x)": _number(properties.get(openslide.PROPERTY_NAME_MPP_X)),
         "Aperio description (MPP)": _number(properties.get("aperio.MPP")),
     }
-    return OpenSlideSource(path, slide), plausible_mpp(claims)
+    tiles = SlideTiles(path, slide.level_dimensions, damage) if is_tiff else None
+    return OpenSlideSource(path, slide, tiles), plausible_mpp(claims)
 
 
 def _number(text: str | None) -> float | None:

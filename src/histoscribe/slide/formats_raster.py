@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import InputError
+from histoscribe.slide.checks_jpeg import jpeg_fault
+from histoscribe.slide.checks_png import png_fault
+from histoscribe.slide.damage import Damage
 from histoscribe.slide.image import RGB
 from histoscribe.slide.sources import Samples, check_piece, check_size, damaged, plausible_mpp, refuse_dark_16_bit
 
@@ -28,9 +31,10 @@ _PNG_SAMPLES: dict[int, Samples] = {
 class RasterSource:
     """Pixels of a JPEG or PNG file, (height, width, 3) uint8 in memory from the first read on."""
 
-    def __init__(self, path: Path, kind: str, *, size: tuple[int, int], mode: str) -> None:
-        self.path = path
-        self.kind = kind
+    def __init__(self, damage: Damage, *, size: tuple[int, int], mode: str) -> None:
+        self.path = damage.path
+        self.kind = damage.kind
+        self._damage = damage
         self._size = size
         self._mode = mode
         self._pixels: RGB | None = None
@@ -49,18 +53,21 @@ class RasterSource:
                 self._pixels.flags.writeable = False  # windows are views: nobody may change the picture for others
         return self._pixels[y : y + height, x : x + width]
 
+    def inspect(self) -> None:
+        """Decode the file, which checks it whole."""
+        self.read(0, 0, 1, 1, 0)
+
     def _decode(self) -> RGB:
         import imagecodecs
 
         try:
             stored = self.path.read_bytes()
             if self.kind == "PNG":
+                self._met(png_fault(stored))
                 pixels = imagecodecs.png_decode(stored)
-            elif self._mode == "CMYK":
-                pixels = _decode_cmyk(stored)
             else:
-                _require_end(self.path, stored)
-                pixels = imagecodecs.jpeg8_decode(stored)
+                self._met(jpeg_fault(stored))
+                pixels = _decode_cmyk(stored) if self._mode == "CMYK" else imagecodecs.jpeg8_decode(stored)
         except InputError:
             raise
         except _DECODING as error:
@@ -68,6 +75,10 @@ class RasterSource:
         if pixels.shape[:2] != self.shapes[0]:
             raise damaged(self.path, self.kind, f"the header says {self.shapes[0]}, the data hold {pixels.shape[:2]}")
         return self._to_rgb(pixels if pixels.ndim == 3 else pixels[..., None])
+
+    def _met(self, fault: str | None) -> None:
+        if fault:
+            self._damage.met(fault)
 
     def _to_rgb(self, pixels: NDArray[Any]) -> RGB:
         samples = _PNG_SAMPLES[pixels.shape[2]]
@@ -82,7 +93,7 @@ class RasterSource:
         return picture
 
 
-def open_raster(path: Path, kind: str) -> tuple[RasterSource, dict[str, float]]:
+def open_raster(path: Path, damage: Damage) -> tuple[RasterSource, dict[str, float]]:
     """Read the header of a JPEG or PNG file.
 
     Pixels are used as they are stored. EXIF orientation is not applied, because the coordinates of spots are made with
@@ -90,8 +101,8 @@ def open_raster(path: Path, kind: str) -> tuple[RasterSource, dict[str, float]]:
 
     Parameters
     ----------
-    kind
-        "JPEG" or "PNG", as the file's first bytes say.
+    damage
+        Of a "JPEG" or "PNG", as the file's first bytes say.
 
     Returns
     -------
@@ -105,6 +116,7 @@ def open_raster(path: Path, kind: str) -> tuple[RasterSource, dict[str, float]]:
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 
+    kind = damage.kind
     # Made directly: Image.open would apply Pillow's process-wide limit on pixels, which is not ours to change.
     reader = PngImageFile if kind == "PNG" else JpegImageFile
     try:
@@ -115,24 +127,13 @@ def open_raster(path: Path, kind: str) -> tuple[RasterSource, dict[str, float]]:
     check_size(path, width, height)
     check_piece(path, f"the {kind} image", (width, height), stored_bytes=path.stat().st_size)
     claims = {f"{kind} resolution tag": _mpp_of_dpi(dpi)}
-    return RasterSource(path, kind, size=(width, height), mode=mode), plausible_mpp(claims)
+    return RasterSource(damage, size=(width, height), mode=mode), plausible_mpp(claims)
 
 
 def _mpp_of_dpi(dpi: Any) -> float | None:
     """Microns per pixel from (x, y) dots per inch; None where it is absent or the pixels are not square."""
     x, y = (float(value) for value in dpi or (0, 0))
     return 25_400 / x if x > 0 and y > 0 and abs(x / y - 1) <= 0.05 else None
-
-
-def _require_end(path: Path, stored: bytes) -> None:
-    """Refuse a JPEG that ends before its end marker, which decoders fill with grey without a word.
-
-    Inside compressed data a byte 0xFF is never followed by 0xD9 or 0xDA, so after the last start of a scan the next
-    0xFFD9 is the end of the image.
-    """
-    scan = stored.rfind(b"\xff\xda")
-    if scan < 0 or stored.find(b"\xff\xd9", scan) < 0:
-        raise damaged(path, "JPEG", f"the file ends after {len(stored):,} bytes, before its end marker")
 
 
 def _decode_cmyk(stored: bytes) -> RGB:

@@ -5,7 +5,6 @@ no descriptor and any number of threads may read it.
 """
 
 import re
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import InputError, listing
-from histoscribe.slide.formats_tiff_tags import channel_names, ome_pixels, significant_bits, tiff_mpp
+from histoscribe.slide.checks_tiff import check_layout, check_length
+from histoscribe.slide.damage import Damage
+from histoscribe.slide.formats_tiff_pieces import DECODING, decode_piece
+from histoscribe.slide.formats_tiff_tags import channel_names, ome_images, ome_pixels, significant_bits, tiff_mpp
 from histoscribe.slide.image import RGB
 from histoscribe.slide.sources import (
-    COPY_AGAIN,
     MIN_SIDE_PX,
     SAVE_RGB,
     BoundedCache,
@@ -28,9 +29,6 @@ from histoscribe.slide.sources import (
     damaged,
     refuse_dark_16_bit,
 )
-
-# what tifffile and imagecodecs raise on data that they cannot make sense of
-_DECODING = (OSError, ValueError, RuntimeError, struct.error, LookupError, TypeError, ArithmeticError, AttributeError)
 
 _CACHE_BYTES = 256 * 2**20
 # Readers walk a picture in bands of blocks; strips run over its whole width, so the cache must hold a band of them.
@@ -56,8 +54,10 @@ class _Level:
 class TiffSource:
     """Pixels of a TIFF file, window by window."""
 
-    def __init__(self, path: Path, levels: list[_Level], samples: Samples) -> None:
-        self.path = path
+    def __init__(self, damage: Damage, levels: list[_Level], samples: Samples) -> None:
+        self.path = damage.path
+        self._damage = damage
+        self._checked: set[tuple[int, int, int]] = set()  # level, plane, index: not again when it left the cache
         self._levels = levels
         self._samples = samples
         band = max(0 if level.page.is_tiled else _BAND_ROWS * level.shape[1] * 3 for level in levels)
@@ -71,6 +71,15 @@ class TiffSource:
     def read(self, x: int, y: int, width: int, height: int, level: int) -> RGB:
         """Window of a level; raises InputError where the file is damaged under it."""
         return self._samples.to_rgb(self._stored(x, y, width, height, level))
+
+    def inspect(self) -> None:
+        """Decode every strip and tile once, which checks them."""
+        with self.path.open("rb") as file:
+            for number, level in enumerate(self._levels):
+                if level.mapped is None:
+                    for plane, frame in enumerate(level.planes):
+                        for index in range(len(frame.dataoffsets)):
+                            self._decoded(file, number, plane, index)
 
     def brightest(self) -> int:
         """Largest stored value in 25 small windows spread over the coarsest level."""
@@ -89,7 +98,7 @@ class TiffSource:
                 return self._read_pieces(file, x, y, width, height, level)
         except InputError:
             raise
-        except _DECODING as error:
+        except DECODING as error:
             raise damaged(self.path, "TIFF", error) from error
 
     def _read_pieces(self, file: Any, x: int, y: int, width: int, height: int, level: int) -> NDArray[Any]:
@@ -119,20 +128,29 @@ class TiffSource:
         key = (level, plane, index)
         piece = self._cache.get(key)
         if piece is None:
-            at = self._levels[level]
-            frame = at.planes[plane]
-            file.seek(frame.dataoffsets[index])
-            data = file.read(frame.databytecounts[index])
-            if at.page.compression in _JPEG and b"\xff\xd9" not in data[-64:]:
-                # decoders fill what is missing with grey without a word
-                raise damaged(self.path, "TIFF", f"piece {index:,} ends before its JPEG end marker")
-            decoded = at.page.decode(data, index, jpegtables=frame.jpegtables, jpegheader=at.page.jpegheader)[0]
-            piece = decoded[0]  # (1, rows, columns, s) -> (rows, columns, s)
+            piece = self._decoded(file, level, plane, index)
             self._cache.put(key, piece)
         return piece
 
+    def _decoded(self, file: Any, level: int, plane: int, index: int) -> NDArray[Any]:
+        at = self._levels[level]
 
-def open_tiff(path: Path) -> tuple[TiffSource, dict[str, float]]:
+        def met(fault: str) -> None:
+            rows, columns = at.piece
+            row, column = divmod(
+                index % (-(-at.shape[1] // columns) * -(-at.shape[0] // rows)), -(-at.shape[1] // columns)
+            )
+            kind = "tile" if at.page.is_tiled else "strip"
+            self._damage.met(f"the {kind} at x={column * columns:,}, y={row * rows:,} of level {level}: {fault}")
+
+        key = (level, plane, index)
+        piece = decode_piece(file, at.page, at.planes[plane], index, met=met, is_checked=key in self._checked)
+        self._checked.add(key)
+        # what cannot be decoded and is wanted all the same is white, as glass without tissue
+        return np.full((*at.piece, at.page.shaped[4]), self._samples.white(), at.page.dtype) if piece is None else piece
+
+
+def open_tiff(path: Path, damage: Damage) -> tuple[TiffSource, dict[str, float]]:
     """Read the directories of a TIFF file.
 
     Of several pictures in one file the largest is the section's. A (3, height, width) picture is taken as red, green
@@ -151,27 +169,32 @@ def open_tiff(path: Path) -> tuple[TiffSource, dict[str, float]]:
     from tifffile import TiffFile
 
     try:
+        layout = check_layout(path, met=damage.met)
         with TiffFile(path) as tif:
-            return _open(path, tif)
+            source, mpp = _open(path, tif, damage)
+            pictures = [series.dataoffset + series.nbytes for series in tif.series if series.dataoffset is not None]
+        check_length(path, layout, end=max(pictures, default=0), met=damage.met)
     except InputError:
         raise
-    except _DECODING as error:
+    except DECODING as error:
         raise damaged(path, "TIFF", error) from error
+    return source, mpp
 
 
-def _open(path: Path, tif: Any) -> tuple[TiffSource, dict[str, float]]:
+def _open(path: Path, tif: Any, damage: Damage) -> tuple[TiffSource, dict[str, float]]:
+    images = ome_images(tif, damage)
     pictures = [series for series in tif.series if {"Y", "X"} <= set(series.axes)]
     if not pictures:
         raise damaged(path, "TIFF", "no picture in it")
     main = max(pictures, key=lambda series: _size(series)[0] * _size(series)[1])
     height, width = _size(main)
     check_size(path, width, height)
-    pixels = ome_pixels(tif, width=width, height=height)
+    pixels = ome_pixels(images, damage, width=width, height=height)
     page = main.keyframe
     _refuse_stack(path, main, channel_names(pixels))
     samples = _samples(path, page, colours=_n_planes(main), bits=significant_bits(page, pixels) or 16)
-    levels = [_level(path, tif, series) for series in _pyramid(main)]
-    source = TiffSource(path, levels, samples)
+    levels = [_level(damage, tif, series) for series in _pyramid(main)]
+    source = TiffSource(damage, levels, samples)
     if samples.bits > 8 and significant_bits(page, pixels) is None:
         refuse_dark_16_bit(path, source.brightest())
     return source, tiff_mpp(tif, page, pixels)
@@ -205,7 +228,7 @@ def _refuse_stack(path: Path, series: Any, names: list[str]) -> None:
             expected="one H&E picture: red, green and blue",
             found=", ".join(f"{n} {kinds.get(axis, f'planes ({axis})')}" for axis, n in sizes.items())
             + (f": {listing(names)}" if names else ""),
-            mend=f"choose the H&E plane and {SAVE_RGB}; fluorescence is not read",
+            fix=f"choose the H&E plane and {SAVE_RGB}; fluorescence is not read",
         )
 
 
@@ -218,7 +241,7 @@ def _samples(path: Path, page: Any, *, colours: int, bits: int) -> Samples:
         where=path,
         expected="1 to 4 samples per pixel (grey, RGB, RGB with transparency, CMYK, palette) of 8 or 16 bits, unsigned",
         found=found,
-        mend=SAVE_RGB,
+        fix=SAVE_RGB,
     )
     model = _MODELS.get(int(page.photometric))
     ycbcr_undecoded = int(page.photometric) == 6 and page.compression not in _JPEG
@@ -250,12 +273,13 @@ def _pyramid(main: Any) -> list[Any]:
     return levels
 
 
-def _level(path: Path, tif: Any, series: Any) -> _Level:
-    page, shape = series.keyframe, _size(series)
+def _level(damage: Damage, tif: Any, series: Any) -> _Level:
+    page, shape, path = series.keyframe, _size(series), damage.path
     n_planes, length = _n_planes(series), tif.filehandle.size
-    if series.dataoffset is not None and page.imagedepth == 1:
-        if series.dataoffset + series.nbytes > length:
-            raise damaged(path, "TIFF", f"{length:,} bytes; the picture ends at {series.dataoffset + series.nbytes:,}")
+    together = series.dataoffset is not None and page.imagedepth == 1
+    if together and series.dataoffset + series.nbytes > length:
+        damage.met(f"{length:,} bytes; the picture ends at {series.dataoffset + series.nbytes:,}")
+    elif together:
         dtype = np.dtype(page.dtype).newbyteorder(tif.byteorder)
         axes = _axes(series)
         mapped = (int(series.dataoffset), dtype, tuple(axes.values()), next(reversed(axes)) == "X")
@@ -267,35 +291,29 @@ def _level(path: Path, tif: Any, series: Any) -> _Level:
             where=path,
             expected="one file with one colour picture",
             found=f"axes {series.axes}, shape {series.shape}",
-            mend=SAVE_RGB,
+            fix=SAVE_RGB,
         )
     piece = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, shape[0]), shape[1])
     for plane in planes:
-        _check_pieces(path, plane, page, piece, length)
+        _check_pieces(damage, plane, page, piece, length)
     page.init_decode()
     return _Level(shape, planes, page, piece, None)
 
 
-def _check_pieces(path: Path, plane: Any, page: Any, piece: tuple[int, int], length: int) -> None:
+def _check_pieces(damage: Damage, plane: Any, page: Any, piece: tuple[int, int], length: int) -> None:
     """Refuse, from the directory alone, files that are cut, unfinished or bombs."""
     offsets, counts = np.asarray(plane.dataoffsets, np.int64), np.asarray(plane.databytecounts, np.int64)
     n_separate, _, height, width, _ = page.shaped
     expected = n_separate * -(-height // piece[0]) * -(-width // piece[1])
     if len(offsets) != expected or len(counts) != expected:
-        raise damaged(path, "TIFF", f"{len(offsets):,} of {expected:,} strips or tiles are listed")
+        raise damaged(damage.path, "TIFF", f"{len(offsets):,} of {expected:,} strips or tiles are listed")
     if (counts == 0).any():
-        raise InputError(
-            "the TIFF was not written to its end",
-            where=path,
-            expected=f"{expected:,} strips or tiles with data",
-            found=f"{int((counts == 0).sum()):,} of them empty",
-            mend=COPY_AGAIN,
-        )
+        damage.met(f"{expected:,} strips or tiles, {int((counts == 0).sum()):,} of them empty: not written to its end")
     end = int((offsets + counts).max())
     if end > length:
-        raise damaged(path, "TIFF", f"{length:,} bytes; the pixels end at {end:,}")
+        damage.met(f"{length:,} bytes; the pixels end at {end:,}")
     kind = "one tile of the TIFF" if page.is_tiled else "one strip of the TIFF"
-    check_piece(path, kind, (piece[1], piece[0]), stored_bytes=int(counts.max()))
+    check_piece(damage.path, kind, (piece[1], piece[0]), stored_bytes=int(counts.max()))
 
 
 def _read_mapped(path: Path, mapped: Any, x: int, y: int, width: int, height: int) -> NDArray[Any]:

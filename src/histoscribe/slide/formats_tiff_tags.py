@@ -4,6 +4,8 @@ import math
 import re
 from typing import Any
 
+from histoscribe.errors import listing
+from histoscribe.slide.damage import Damage
 from histoscribe.slide.sources import plausible_mpp
 
 _UM_PER_UNIT = {
@@ -17,17 +19,30 @@ _UM_PER_TIFF_UNIT = {2: 25_400.0, 3: 10_000.0}
 _SQUARE = 0.05
 
 
-def ome_pixels(tif: Any, *, width: int, height: int) -> dict[str, Any]:
-    """OME-XML's `Pixels` of the image of that size, or {} where there is none."""
+def ome_images(tif: Any, damage: Damage) -> list[dict[str, Any]]:
+    """OME-XML's images, or [] where there is none; to be asked before tifffile reads it, who passes over bad XML."""
     from tifffile import xml2dict
 
-    if not tif.ome_metadata:
-        return {}
-    images = xml2dict(tif.ome_metadata).get("OME", {}).get("Image", [])
-    for image in images if isinstance(images, list) else [images]:
-        pixels: dict[str, Any] = image.get("Pixels", {})
+    text = tif.pages.first.description
+    if "<OME" not in text and "OME>" not in text[-32:]:
+        return []
+    try:
+        images = xml2dict(text).get("OME", {}).get("Image", [])
+    except SyntaxError as error:  # xml.etree.ElementTree.ParseError
+        damage.met(f"the OME-XML cannot be read ({error})", cause=error)
+        return []
+    return images if isinstance(images, list) else [images]
+
+
+def ome_pixels(images: list[dict[str, Any]], damage: Damage, *, width: int, height: int) -> dict[str, Any]:
+    """OME-XML's `Pixels` of the image of that size, or {} where there is none."""
+    every: list[dict[str, Any]] = [image.get("Pixels", {}) for image in images]
+    for pixels in every:
         if pixels.get("SizeX") == width and pixels.get("SizeY") == height:
             return pixels
+    if every:
+        sizes = listing(f"{pixels.get('SizeX')} x {pixels.get('SizeY')}" for pixels in every)
+        damage.met(f"the OME-XML describes {sizes} pixels, the picture has {width} x {height}")
     return {}
 
 

@@ -1,4 +1,4 @@
-"""A section's picture as a lazy RGB pyramid: what every reader of pixels gives and every user of pixels takes."""
+"""A section's picture as a lazy RGB pyramid: the one interface between readers and users of pixels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import InputError
+from histoscribe.slide.sources import check_extent
 
 RGB = NDArray[np.uint8]
 
@@ -22,7 +23,7 @@ class PixelSource(Protocol):
         """(height, width) of every level, level 0 first and largest."""
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> RGB:
-        """Window whose upper left corner is (x, y), all in pixels of `level`; (height, width, 3) uint8."""
+        """Window with its upper left corner at (x, y), all in pixels of `level`; (height, width, 3) uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,39 @@ class SlideImage:
     source
         Where the pixels come from.
     mpp
-        Microns per pixel at level 0; None until something has told it.
+        Microns per pixel at level 0; None while unknown.
     path
         File that was opened, for messages and hashes; None for arrays.
     mpp_by_source
         What each source in the file says of microns per pixel: {"tiff XResolution": 0.5}.
+    notes
+        What a user should know of the file: damage that was allowed, tiles that hold nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe import SlideImage
+    >>> from histoscribe.slide.image import ArraySource
+    >>> pixels = np.full((600, 400, 3), 230, np.uint8)
+    >>> image = SlideImage(ArraySource([pixels, pixels[::4, ::4]]), mpp=0.5)
+    >>> image.shape, image.n_levels, image.downsample(1)
+    ((600, 400), 2, 4.0)
+    >>> image.read(10, 20, width=64, height=32).shape
+    (32, 64, 3)
+    >>> picture, downsample = image.overview(max_side=100)
+    >>> picture.shape, downsample
+    ((75, 50, 3), 8.0)
     """
 
     source: PixelSource
     mpp: float | None = None
     path: Path | None = None
     mpp_by_source: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what claims to be larger than any slide, wherever its pixels come from; raises InputError."""
+        check_extent(self.path, self.width, self.height)
 
     @property
     def shape(self) -> tuple[int, int]:

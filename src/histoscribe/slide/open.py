@@ -1,14 +1,18 @@
 """Open any picture of a section lazily: what kind of file it is, which reader reads it, how many microns a pixel is.
 
-The kind is told by the file's first bytes, not by its name. Pixel (column 0, row 0) is the first one stored: EXIF and
-TIFF orientation tags are not applied, because programs that make the coordinates of spots do not apply them either.
+The kind is recognised by the file's first bytes, not by its name. Pixel (column 0, row 0) is the first one stored: EXIF
+and TIFF orientation tags are not applied, because programs that make the coordinates of spots do not apply them either.
 """
 
 from math import isfinite
 from pathlib import Path
+from stat import S_ISREG
+from typing import Protocol
 
 from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.slide.damage import Damage
 from histoscribe.slide.image import PixelSource, SlideImage
+from histoscribe.store.received import is_there
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".jpg", ".jpeg", ".png")
 
@@ -35,8 +39,18 @@ _OTHER_KINDS = (
 )
 
 
-def open_image(path: Path, *, mpp: float | None = None) -> SlideImage:
+class FileSource(PixelSource, Protocol):
+    """Pixels of a file, which can be looked through for damage."""
+
+    def inspect(self) -> None:
+        """Check all that reading would check, so that its damage is known."""
+
+
+def open_image(path: Path, *, mpp: float | None = None, allow_damaged: bool = False) -> SlideImage:
     """Open a picture of a section; reads the header only.
+
+    Recognisable damage is refused and its place reported: at opening what the header shows, and at the first read of a
+    strip, tile or picture what its decoder or its checksum shows.
 
     TIFF and slide formats are read window by window. JPEG and PNG can only be decoded whole; that happens at the first
     read. Grey, palette, transparent, CMYK and 16-bit pictures are given as 8-bit RGB. `read` may be called from
@@ -49,6 +63,10 @@ def open_image(path: Path, *, mpp: float | None = None) -> SlideImage:
     mpp
         Microns per pixel at full resolution, where the user knows it; else what the file says, if it is plausible
         (0.05 to 20), else None.
+    allow_damaged
+        Whether to read a damaged picture all the same, as far as it can be decoded. It is then checked whole at
+        opening, which takes as long as reading it, and its `notes` say what was found; a strip or tile that cannot be
+        decoded is white, as glass is.
 
     Raises
     ------
@@ -57,42 +75,60 @@ def open_image(path: Path, *, mpp: float | None = None) -> SlideImage:
         than one colour picture.
     ConfigError
         Where `mpp` is not a positive number.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from histoscribe import open_image
+    >>> from histoscribe.phantom import make_phantom, write_tiff
+    >>> path = Path("section.tif")
+    >>> thumbnail = write_tiff(make_phantom(size_um=400.0).image, path, mpp=0.5, max_side=100)
+    >>> image = open_image(path)
+    >>> image.shape, image.mpp, image.mpp_by_source
+    ((800, 800), 0.5, {'TIFF resolution tag': 0.5})
     """
     path = Path(path)
     if mpp is not None and not (isfinite(mpp) and mpp > 0):
         raise ConfigError(
-            "microns per pixel must be a positive number", where="mpp", found=mpp, mend="for example mpp=0.5"
+            "microns per pixel must be a positive number", where="mpp", found=mpp, fix="for example mpp=0.5"
         )
     head = _first_bytes(path)
-    source, by_source = _open_kind(path, head)
-    return SlideImage(source, mpp=mpp or next(iter(by_source.values()), None), path=path, mpp_by_source=by_source)
+    source, by_source, damage = _open_kind(path, head, allow_damaged)
+    if allow_damaged:
+        source.inspect()
+    mpp = mpp or next(iter(by_source.values()), None)
+    return SlideImage(source, mpp=mpp, path=path, mpp_by_source=by_source, notes=damage.notes())
 
 
-def _open_kind(path: Path, head: bytes) -> tuple[PixelSource, dict[str, float]]:
+def _open_kind(path: Path, head: bytes, allowed: bool) -> tuple[FileSource, dict[str, float], Damage]:
     if head.startswith(b"\x89PNG\r\n\x1a\n") or head.startswith(b"\xff\xd8\xff"):
         from histoscribe.slide.formats_raster import open_raster
 
-        return open_raster(path, "PNG" if head.startswith(b"\x89PNG") else "JPEG")
+        damage = Damage(path, "PNG" if head.startswith(b"\x89PNG") else "JPEG", allowed)
+        return *open_raster(path, damage), damage
 
     from histoscribe.slide.formats_openslide import detect_vendor, open_slide
 
     vendor = detect_vendor(path)
     if vendor is not None:
-        return open_slide(path, vendor)
+        damage = Damage(path, f"{vendor} slide", allowed)
+        return *open_slide(path, vendor, damage=damage, is_tiff=head.startswith(_TIFF)), damage
     if head.startswith(_TIFF):
         from histoscribe.slide.formats_tiff import open_tiff
 
-        return open_tiff(path)
+        damage = Damage(path, "TIFF", allowed)
+        return *open_tiff(path, damage), damage
     raise InputError(
         "this file is no image that histoscribe reads",
         where=path,
         expected=_READABLE,
         found=_describe(head, path.suffix),
-        mend="export the section's picture as TIFF, PNG or JPEG and give that file",
+        fix="export the section's picture as TIFF, PNG or JPEG and give that file",
     )
 
 
 def _first_bytes(path: Path) -> bytes:
+    is_there(path)  # refuses pipes and devices, which never end; missing files are reported below
     if path.is_dir():
         images = [child.name for child in sorted(path.iterdir()) if child.suffix.lower() in IMAGE_SUFFIXES]
         raise InputError(
@@ -100,9 +136,16 @@ def _first_bytes(path: Path) -> bytes:
             where=path,
             expected=f"one file: {_READABLE}",
             found=f"a folder with the images: {listing(images)}",
-            mend="give the image file itself",
+            fix="give the image file itself",
         )
     try:
+        if not S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device read, without end
+            raise InputError(
+                "this is a pipe, a socket or a device, not a file",
+                where=path,
+                expected=_READABLE,
+                fix="save the image as a file and give that",
+            )
         with path.open("rb") as file:
             head = file.read(512)
     except FileNotFoundError as error:
@@ -112,7 +155,7 @@ def _first_bytes(path: Path) -> bytes:
             where=path,
             expected="the section's image",
             found=f"a folder with {len(beside):,} other files" if beside else "no such folder, or an empty one",
-            mend=f"check the path; {nearest(path.name, beside)}" if beside else "check the path",
+            fix=f"check the path; {nearest(path.name, beside)}" if beside else "check the path",
         ) from error
     except OSError as error:
         raise InputError(
@@ -120,7 +163,7 @@ def _first_bytes(path: Path) -> bytes:
             where=path,
             expected="a file that you may read",
             found=error.strerror,
-            mend="check the file's permissions and that its disk is connected",
+            fix="check the file's permissions and that its disk is connected",
         ) from error
     if not head:
         raise InputError(
@@ -128,7 +171,7 @@ def _first_bytes(path: Path) -> bytes:
             where=path,
             expected=_READABLE,
             found="0 bytes",
-            mend="copy or download the file again",
+            fix="copy or download the file again",
         )
     return head
 

@@ -1,5 +1,7 @@
 """What all readers of pixels share: limits, errors, samples to RGB, plausible microns per pixel, a bounded cache."""
 
+import math
+import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.errors import InputError
+from histoscribe.errors import ConfigError, InputError
 
 MIN_SIDE_PX = 32
 MAX_SIDE_PX = 1_000_000
+# a whole glass slide, 25 x 75 mm, at 0.1 um/px has 188 thousand million
+MAX_GIGAPIXELS = 200
+_MAX_VARIABLE = "HISTOSCRIBE_MAX_GIGAPIXELS"
 
 # What can only be decoded in one piece (a JPEG, a PNG, one strip or tile of a TIFF) has to fit in memory: 3 GB of RGB.
 MAX_PIECE_PX = 1_000_000_000
@@ -32,13 +37,13 @@ COPY_AGAIN = "copy or download the file again, or export it anew from the scanne
 
 
 def damaged(path: Path, kind: str, found: object) -> InputError:
-    """Error for a file whose content ends early or cannot be decoded."""
+    """Error for a file that ends early or cannot be decoded."""
     return InputError(
         "the image is damaged or incomplete",
         where=path,
         expected=f"a complete {kind} file",
         found=str(found).strip() or "data that cannot be decoded",
-        mend=COPY_AGAIN,
+        fix=COPY_AGAIN,
     )
 
 
@@ -50,16 +55,33 @@ def check_size(path: Path, width: int, height: int) -> None:
             where=path,
             expected=f"at least {MIN_SIDE_PX} x {MIN_SIDE_PX} pixels",
             found=f"{width:,} x {height:,} pixels",
-            mend="give the section's full-resolution image, not an icon or a label",
+            fix="give the section's full-resolution image, not an icon or a label",
         )
-    if max(width, height) > MAX_SIDE_PX:
+    check_extent(path, width, height)
+
+
+def check_extent(path: Path | None, width: int, height: int) -> None:
+    """Refuse pictures larger than any slide, or than HISTOSCRIBE_MAX_GIGAPIXELS if that is set; raises InputError."""
+    most = _max_gigapixels()
+    if max(width, height) > MAX_SIDE_PX or width * height > most * 1e9:
         raise InputError(
             "the image claims to be larger than any slide",
             where=path,
-            expected=f"at most {MAX_SIDE_PX:,} pixels a side",
+            expected=f"at most {MAX_SIDE_PX:,} pixels a side, and {most:g} thousand million pixels",
             found=f"{width:,} x {height:,} pixels",
-            mend=COPY_AGAIN,
+            fix=f"{COPY_AGAIN}; if it is as large as that, set {_MAX_VARIABLE} to the thousand millions to allow",
         )
+
+
+def _max_gigapixels() -> float:
+    text = os.environ.get(_MAX_VARIABLE) or str(MAX_GIGAPIXELS)
+    try:
+        most = float(text)
+    except ValueError:
+        most = math.nan
+    if not most > 0:
+        raise ConfigError("must be a positive number", where=_MAX_VARIABLE, found=text, fix="for example 500")
+    return most
 
 
 def check_piece(path: Path, what: str, size: tuple[int, int], *, stored_bytes: int) -> None:
@@ -87,7 +109,7 @@ def check_piece(path: Path, what: str, size: tuple[int, int], *, stored_bytes: i
             where=path,
             expected=f"at most {MAX_PIECE_PX:,} pixels, or a tiled file, which is read tile by tile at any size",
             found=found,
-            mend=SAVE_TILED,
+            fix=SAVE_TILED,
         )
     if pixels > BOMB_PX and 3 * pixels > BOMB_RATIO * stored_bytes:
         raise InputError(
@@ -95,7 +117,7 @@ def check_piece(path: Path, what: str, size: tuple[int, int], *, stored_bytes: i
             where=path,
             expected=f"at least one stored byte for {BOMB_RATIO} decoded ones, as tissue has",
             found=found,
-            mend=f"look at the picture; if it shows tissue, {SAVE_TILED}",
+            fix=f"look at the picture; if it shows tissue, {SAVE_TILED}",
         )
 
 
@@ -125,6 +147,12 @@ class Samples:
     bits: int = 8
     alpha: Literal["straight", "premultiplied"] | None = None
     palette: NDArray[np.uint8] | None = None
+
+    def white(self) -> int:
+        """Return the stored value that shows as white."""
+        if self.model == "palette" and self.palette is not None:
+            return int(self.palette.sum(axis=1).argmax())
+        return 0 if self.model in ("inverted", "cmyk") else 2**self.bits - 1
 
     def to_rgb(self, stored: NDArray[Any]) -> NDArray[np.uint8]:
         """Colours of stored samples, (h, w, s) integers -> (h, w, 3) uint8.
@@ -165,7 +193,7 @@ def _on_white(
 
 
 def refuse_dark_16_bit(path: Path, brightest: int) -> None:
-    """Refuse 16-bit pictures whose range is not declared and plainly not 16 bits; raises InputError.
+    """Refuse 16-bit pictures that use fewer bits without declaring it; raises InputError.
 
     Bright-field tissue always has pixels near the top of its range. If none reaches 4,096, a 12-bit camera's values
     were stored as they came, and scaling them by 65,535 would show a black picture.
@@ -176,7 +204,7 @@ def refuse_dark_16_bit(path: Path, brightest: int) -> None:
             where=path,
             expected="values that reach towards 65,535, or a TIFF that declares its significant bits",
             found=f"no value above {brightest:,}, as from a camera of 12 bits or fewer",
-            mend=SAVE_RGB,
+            fix=SAVE_RGB,
         )
 
 

@@ -1,8 +1,8 @@
 """Stain normalisation: bring the colours of sections to those of reference sections (Macenko, Reinhard).
 
-Fitting and applying are two steps, so that no test section can slip into the fit: `fit_stain` sees tiles of the
-reference sections only, `for_section` measures a section's own stain, `transform` maps one on the other. Background
-takes no part in any measurement. The statistics are measured by torchstain.
+Fitting and applying are two steps, so that no test section can slip into the fit: `fit_stain` is given tiles of the
+reference sections only, `for_section` measures a section's own stain, `transform` maps one to the other. Background is
+left out of every measurement.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError, listing, nearest
 from histoscribe.slide.image import RGB
+from histoscribe.slide.unmixing import STAINED_OD, stain_directions
 
-# Macenko et al., ISBI 2009: transmitted light, and the optical density under which a pixel carries no stain
-_LIGHT = 240
-_MIN_OD = 0.15
+_LIGHT = 240  # what glass lets through, as in Macenko et al., ISBI 2009
 # What is darker than this in every channel is no stain but a painted background or a fold.
 _BLACK = 30
 _MIN_TISSUE_PX = 256
 _SAMPLE_PX = 500_000
+# CIE 1976: Z = 0 where b = 200 (L + 16) / 116; a hair less, for rounding
+_BLUEST = 200 / 116 * (1 - 1e-6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class StainNormaliser:
         haematoxylin and of eosin, (3,) each, and (99th percentile of haematoxylin, of eosin, 0); for "reinhard" (3, 2),
         mean and standard deviation of L, a and b.
     source
-        The same of the section that is being transformed; None to measure every tile by itself.
+        The same of the section that is being transformed; None to measure every tile separately.
     """
 
     method: str
@@ -94,7 +95,7 @@ class StainNormaliser:
                 "this is no fitted stain normaliser",
                 expected="method, reference and source, as StainNormaliser.to_dict gives them",
                 found=f"keys: {listing(fitted)}" if isinstance(fitted, dict) else type(fitted).__name__,
-                mend="fit the stain reference again",
+                fix="fit the stain reference again",
             ) from error
         for statistics in (made.reference, made.source):
             shape = _SHAPES[made.method]
@@ -103,7 +104,7 @@ class StainNormaliser:
                     f"the {made.method} statistics are damaged",
                     expected=f"finite numbers, shape {shape}",
                     found=f"{statistics.tolist()}",
-                    mend="fit the stain reference again",
+                    fix="fit the stain reference again",
                 )
         return made
 
@@ -131,7 +132,7 @@ def fit_stain(method: str, tiles: RGB) -> StainNormaliser:
 
 def _known(method: str) -> str:
     if method not in _METHODS:
-        raise ConfigError(f"there is no stain method called {method!r}", mend=nearest(str(method), _METHODS))
+        raise ConfigError(f"there is no stain method called {method!r}", fix=nearest(str(method), _METHODS))
     return method
 
 
@@ -153,28 +154,26 @@ def _measure_many(method: str, tiles: RGB) -> NDArray[np.float64]:
             "the stain cannot be measured: the tiles show hardly any stained tissue",
             expected=f"at least {_MIN_TISSUE_PX} stained pixels of more than one colour",
             found=f"{len(tissue):,} among {len(tiles):,} tiles",
-            mend="give tiles that lie on tissue",
+            fix="give tiles that lie on tissue",
         )
     return statistics
 
 
 def _tissue(pixels: RGB) -> NDArray[np.bool_]:
     """Which pixels are stained: dense enough in every channel, yet not black. (..., 3) -> (...)."""
-    clear = _LIGHT * np.exp(-_MIN_OD) - 1
+    clear = _LIGHT * np.exp(-STAINED_OD) - 1
     stained: NDArray[np.bool_] = (pixels.max(axis=-1) < clear) & (pixels.max(axis=-1) >= _BLACK)
     return stained
 
 
 def _measure_macenko(tissue: RGB) -> NDArray[np.float64] | None:
-    from torchstain.base.normalizers import MacenkoNormalizer
-
-    fit = MacenkoNormalizer(backend="numpy")
     if np.linalg.matrix_rank(np.cov(tissue.T.astype(np.float64))) < 2:  # one colour: no plane of two stains
         return None
-    fit.fit(tissue[None], Io=_LIGHT, beta=_MIN_OD)  # (1, m, 3)
-    statistics = np.zeros((3, 3))
-    statistics[:, :2], statistics[:2, 2] = fit.HERef, fit.maxCRef
-    sound = np.isfinite(statistics).all() and (fit.maxCRef > 0.01).all() and np.linalg.cond(fit.HERef) < 50
+    density = -np.log((tissue.astype(np.float64) + 1) / _LIGHT)  # (m, 3)
+    stains = stain_directions(density).T  # (3, 2)
+    strength = np.percentile(density @ np.linalg.pinv(stains).T, 99, axis=0)  # (2,)
+    statistics = np.column_stack([stains, [*strength, 0]])
+    sound = np.isfinite(statistics).all() and (strength > 0.01).all() and np.linalg.cond(stains) < 50
     return statistics if sound else None
 
 
@@ -187,26 +186,24 @@ def _apply_macenko(tile: RGB, source: NDArray[np.float64], reference: NDArray[np
 
 
 def _measure_reinhard(tissue: RGB) -> NDArray[np.float64] | None:
-    from torchstain.base.normalizers import ReinhardNormalizer
+    from skimage.color import rgb2lab
 
-    fit = ReinhardNormalizer(backend="numpy")
-    fit.fit(tissue[None])
-    statistics = np.stack([fit.target_means, fit.target_stds], axis=1).astype(np.float64)  # (3, 2)
+    lab = rgb2lab(tissue)  # (m, 3)
+    statistics = np.stack([lab.mean(axis=0), lab.std(axis=0)], axis=1)  # (3, 2)
     return statistics if np.isfinite(statistics).all() and (statistics[:, 1] > 0.1).all() else None
 
 
 def _apply_reinhard(tile: RGB, source: NDArray[np.float64], reference: NDArray[np.float64]) -> RGB:
-    from torchstain.numpy.utils import lab2rgb, lab_merge, lab_split, rgb2lab
+    from skimage.color import lab2rgb, rgb2lab
 
-    channels = lab_split(rgb2lab(tile / np.float32(255)))
-    moved = [
-        (channel - mean) / spread * to_spread + to_mean
-        for channel, (mean, spread), (to_mean, to_spread) in zip(channels, source, reference, strict=True)
-    ]
+    (mean, spread), (to_mean, to_spread) = source.T, reference.T
+    moved = (rgb2lab(tile / np.float32(255)) - mean) / spread * to_spread + to_mean  # (h, w, 3)
+    # colours bluer than any light: skimage would warn of each tile and clip them in the same way
+    moved[..., 2] = np.minimum(moved[..., 2], _BLUEST * (moved[..., 0] + 16))
     # Reinhard moves glass as far as tissue and paints it pink; what carries no stain keeps its colour, without an edge
     density = -np.log((tile.min(axis=2, keepdims=True) + 1.0) / _LIGHT)
-    stained = np.clip(density / _MIN_OD, 0, 1)  # (h, w, 1)
-    return _to_bytes(255 * stained * lab2rgb(lab_merge(*moved)) + (1 - stained) * tile)
+    stained = np.clip(density / STAINED_OD, 0, 1)  # (h, w, 1)
+    return _to_bytes(255 * stained * lab2rgb(moved) + (1 - stained) * tile)
 
 
 def _to_bytes(picture: NDArray[Any]) -> RGB:

@@ -3,6 +3,16 @@
 Frame: level-0 pixel (row i, column j) covers the area [j, j + 1) x [i, i + 1), so a centre at x = 10.0 lies on the edge
 between columns 9 and 10, and x = 10.5 in the middle of column 10. A pixel of a coarser level covers as many level-0
 pixels as `SlideImage.downsample` says, from the same origin.
+
+Examples
+--------
+>>> from histoscribe import SlideImage, make_phantom
+>>> from histoscribe.slide.tiles import read_tiles
+>>> phantom = make_phantom(7, size_um=800.0, mpp=1.0)
+>>> xy_px = phantom.spots().obsm["spatial"]
+>>> tiles = read_tiles(SlideImage(phantom.image, mpp=phantom.mpp), xy_px, tile_um=112.0, out_px=56)
+>>> xy_px.shape, tiles.shape
+((52, 2), (52, 56, 56, 3))
 """
 
 from dataclasses import dataclass
@@ -59,8 +69,8 @@ def read_tiles(
     out_px
         Side of a tile in pixels.
     block_px
-        Tiles whose centres share a block of this side, in pixels of the level, share one read. Memory grows with its
-        square.
+        Tiles with centres in the same block of this side, in pixels of the level, share one read. Memory grows with
+        its square.
 
     Returns
     -------
@@ -76,7 +86,7 @@ def read_tiles(
     """
     _check_sizes(tile_um=tile_um, out_px=out_px, block_px=block_px)
     if image.mpp is None:
-        raise InputError("the image has no microns per pixel", where=image.path, mend="give `mpp`")
+        raise InputError("the image has no microns per pixel", where=image.path, fix="give `mpp`")
     xy_px = np.asarray(xy_px, np.float64).reshape(-1, 2)  # (n, 2)
     side_px = tile_um / image.mpp
     _check_centres(image, xy_px, side_px)
@@ -140,7 +150,7 @@ def _check_centres(image: SlideImage, xy_px: NDArray[np.float64], side_px: float
             where=image.path,
             expected=f"centres within {image.width:,} x {image.height:,} pixels",
             found=f"x={x:.1f}, y={y:.1f}",
-            mend="check that the coordinates are in pixels of this image, x (column) before y (row)",
+            fix="check that the coordinates are in pixels of this image, x (column) before y (row)",
         )
 
 
@@ -190,7 +200,7 @@ def _extent(index: NDArray[np.intp]) -> tuple[int, int]:
 def _resample(
     block: RGB, column: _Side, row: _Side, origin: tuple[int, int], shape: tuple[int, int], out_px: int
 ) -> RGB:
-    """Tile (out_px, out_px, 3) from a block whose upper left pixel is `origin` = (x, y)."""
+    """Tile (out_px, out_px, 3) from a block with its upper left pixel at `origin` = (x, y)."""
     from PIL import Image
 
     x0, y0 = origin

@@ -120,6 +120,20 @@ def tissue_mask(image: SlideImage, *, mask_um: float = 8.0, max_side: int = 2048
     Returns
     -------
     TissueMask; empty for blank glass, nearly full for a picture that is all tissue.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe import SlideImage, make_phantom
+    >>> from histoscribe.slide.tissue import tissue_mask
+    >>> phantom = make_phantom(7, size_um=800.0, mpp=1.0)
+    >>> tissue = tissue_mask(SlideImage(phantom.image, mpp=phantom.mpp))
+    >>> tissue.mask.shape, tissue.downsample
+    ((100, 100), 8.0)
+    >>> print(f"{tissue.area_mm2(phantom.mpp):.1f} mm2 of tissue")
+    0.5 mm2 of tissue
+    >>> tissue.at(np.array([[400.0, 400.0], [1.0, 1.0]]))
+    array([ True, False])
     """
     wanted = 1024 if image.mpp is None else int(np.ceil(max(image.shape) * image.mpp / mask_um))
     picture, downsample = image.overview(max_side=min(max(wanted, 1), max_side))
@@ -241,7 +255,7 @@ def _without_foreign(mask: Bool, chroma: Float, texture: Float, pixel_um: float)
     """Drop what differs from glass but is not tissue: washed-out stain, shadows, fiducials, ink, dust.
 
     The island with most stain and structure says what this tissue looks like. Paler and smoother is a wash or shadow,
-    without its colour is a print or dust, of another hue is ink. A grey picture tells nothing by colour.
+    without its colour is a print or dust, of another hue is ink. The colour of a grey picture is not used.
     """
     strength = np.linalg.norm(chroma, axis=2)  # (h, w)
     islands, count = ndimage.label(mask)

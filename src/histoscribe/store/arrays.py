@@ -1,16 +1,18 @@
-"""Arrays on disk whose damage is noticed: zarr v3, zstd with its checksum, every chunk written even where it is empty.
+"""Arrays on disk that show their damage: zarr v3, zstd with its checksum, every chunk written even where it is empty.
 
 Zarr reads a missing chunk as the fill value, so a deleted file looks like zeros. Here each chunk has a file, and
 `chunk_is_sound` says whether that file is there and still decodes to what was written.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from histoscribe.errors import ResultError
+from histoscribe.errors import ResultError, listing
+from histoscribe.store.files import writing_to
 
 ZSTD_LEVEL = 3
 
@@ -39,16 +41,23 @@ def create(
     import zarr
     from zarr.codecs import ZstdCodec
 
-    return zarr.create_array(
-        store=str(path),
+    # made aside and renamed: a process that is killed leaves the whole description of an array or no folder
+    aside = path.with_name(f".{path.name}.new")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    if path.exists():
+        raise ResultError("something of this name is in the way", where=path, fix="give the name of a new folder")
+    zarr.create_array(
+        store=str(aside),
         shape=shape,
         dtype=np.dtype(dtype),
         chunks=tuple(max(1, side) for side in chunks),
         compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
         attributes=attributes or {},
-        config={"write_empty_chunks": True},
         overwrite=False,
     )
+    aside.rename(path)
+    return open_array(path, writable=True)
 
 
 def open_array(path: Path, *, writable: bool = False) -> Any:
@@ -63,12 +72,19 @@ def open_array(path: Path, *, writable: bool = False) -> Any:
 
     try:
         array = zarr.open_array(store=str(path), mode="r+" if writable else "r")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # what zarr raises on bad JSON
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # what zarr raises on bad JSON
         raise ResultError(
             f"no readable array ({error})",
             where=path,
             expected="a zarr v3 array",
-            mend="run the same command again; the stage that writes it is done anew",
+            fix="run the same command again; the stage that writes it is done anew",
         ) from error
     return array.with_config({"write_empty_chunks": True})
 
@@ -79,6 +95,26 @@ def write(path: Path, values: ArrayLike, *, chunk_rows: int, attributes: dict[st
     chunks = (min(chunk_rows, max(1, data.shape[0])), *data.shape[1:])
     array = create(path, shape=data.shape, dtype=data.dtype, chunks=chunks, attributes=attributes)
     array[...] = data
+
+
+def discard(path: Path) -> None:
+    """Delete the folder of an array.
+
+    Raises
+    ------
+    ResultError
+        Where something else lies there, which is not ours to delete.
+    """
+    entries = sorted(entry.name for entry in path.iterdir())
+    if path.is_symlink() or set(entries) - {"zarr.json", "c"}:
+        raise ResultError(
+            "this folder holds something else than an array",
+            where=path,
+            found=listing(entries),
+            fix="give the name of a new folder",
+        )
+    with writing_to(path):
+        shutil.rmtree(path)
 
 
 def chunk_is_sound(array: Any, index: tuple[int, ...]) -> bool:

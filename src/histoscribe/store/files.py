@@ -11,7 +11,7 @@ from typing import Any
 
 from histoscribe.errors import ResultError
 
-# what a full, read-only or forbidden disk answers; anything else an OSError says is not about the place
+# errors of a full, read-only or forbidden disk; any other OSError is not about the place
 _PLACE_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -22,7 +22,16 @@ _PLACE_ERRORS = {
     errno.ENOTDIR: "a part of this path is a file, not a folder",
     errno.EEXIST: "a file of this name is in the way",
     errno.ENAMETOOLONG: "the name is too long",
+    errno.ELOOP: "a part of this path is a link to itself",
 }
+
+
+def real_path(path: Path) -> Path:
+    """Where a path leads, links followed; of links that lead in a circle the path as far as it can be followed.
+
+    `Path.resolve` raises a RuntimeError there, and paths may come from folders that were received.
+    """
+    return Path(os.path.realpath(path))
 
 
 @contextmanager
@@ -37,7 +46,7 @@ def writing_to(place: Path) -> Iterator[None]:
             _PLACE_ERRORS[error.errno],
             where=place,
             found=str(error),
-            mend="make room, or give another folder with --out, and run the same command again",
+            fix="make room, or give another folder with --out, and run the same command again",
         ) from error
 
 
@@ -83,9 +92,16 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file that histoscribe wrote; raises ResultError where it is damaged."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        value = json.loads(path.read_bytes(), parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair could not be written again
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"unreadable ({error})", where=path, expected="JSON written by histoscribe") from error
+    return value
+
+
+def _no_constant(name: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON and which histoscribe never writes; raises ValueError."""
+    raise ValueError(f"{name} is no number")
 
 
 def flush_folder(folder: Path) -> None:
@@ -119,6 +135,19 @@ def remove_half_written(folder: Path) -> None:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Relative POSIX paths of all files below `folder`, sorted."""
-    found = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    """Relative POSIX paths of all that lies below `folder` and is no folder, links to folders included, sorted."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        found += [Path(parent, name).relative_to(folder).as_posix() for name in (*names, *links)]
+    return sorted(found)
+
+
+def is_plain_file(folder: Path, name: str) -> bool:
+    """Whether `name` is a regular file below `folder`, with no symbolic link on the way from `folder` to it."""
+    path = folder
+    for part in name.split("/"):
+        path = path / part
+        if path.is_symlink():
+            return False
+    return path.is_file()

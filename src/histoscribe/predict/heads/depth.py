@@ -1,7 +1,8 @@
-"""Head "depth": guesses how many molecules a spot has from its look, and nothing else.
+"""Head "depth": predicts only how many molecules a spot has, from its appearance.
 
-Dense tissue gives more molecules than sparse tissue, and every gene follows. What this head scores is what a prediction
-gets for telling dense from sparse; a method that does not beat it knows nothing of genes.
+Dense tissue gives more molecules than sparse tissue, and every gene follows. The score of this head is what a
+prediction gets for distinguishing dense from sparse tissue. A method that does not beat it has learnt nothing about
+genes.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.errors import ConfigError, InputError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.errors import InputError
+from histoscribe.predict.head import Head, Matrix, as_inputs, fitted
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.splits import inner_folds
 
@@ -49,7 +50,7 @@ class DepthHead(Head):
                 "the molecules of the spots are not known",
                 where=_WHERE,
                 expected="Inputs(depth=ln(1 + molecules counted))",
-                mend="leave this baseline out where nothing was counted",
+                fix="leave this baseline out where nothing was counted",
             )
         depth = np.asarray(inputs.depth, np.float64)
         self.front_ = Front.fit(inputs, components=self.components, seed=self.seed, where=_WHERE)
@@ -64,9 +65,7 @@ class DepthHead(Head):
 
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        Z = self.front_.transform(as_inputs(X), where=_WHERE).astype(np.float64)
+        Z = fitted(self.front_, where=_WHERE).transform(as_inputs(X), where=_WHERE).astype(np.float64)
         depth = Z @ self.weights_[:-1] + self.weights_[-1]
         return np.asarray(np.outer(depth, self.lines_[0]) + self.lines_[1], np.float32)
 
@@ -76,10 +75,9 @@ class DepthHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        front = fitted(self.front_, where=_WHERE).state()
         own = {"weights": self.weights_, "lines": self.lines_, "strength": np.array([self.strength_])}
-        return own | {f"front/{key}": value for key, value in self.front_.state().items()}
+        return own | {f"front/{key}": value for key, value in front.items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
@@ -92,16 +90,15 @@ class DepthHead(Head):
 
 
 def _ridge(Z: NDArray[np.float64], y: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
-    """Weights and intercept, (k + 1,), of a ridge whose strength counts per row."""
-    mean = Z.mean(axis=0)
-    centred = Z - mean
-    gram = centred.T @ centred + strength * len(Z) * np.eye(Z.shape[1])
-    weights = np.linalg.solve(gram, centred.T @ (y - y.mean()))
-    return np.append(weights, y.mean() - mean @ weights)
+    """Weights and intercept, (k + 1,), of a ridge; its strength is per row."""
+    from sklearn.linear_model import Ridge
+
+    found = Ridge(strength * len(Z), solver="cholesky").fit(Z, y)
+    return np.append(found.coef_, found.intercept_)
 
 
 def _chosen_strength(Z: NDArray[np.float64], y: NDArray[np.float64], groups: NDArray[Any] | None) -> float:
-    """Return the strength of least squared error over inner folds; a middle one where there is one group only."""
+    """Return the strength with the least squared error over inner folds; a middle one where there is one group only."""
     groups = np.arange(len(Z)) if groups is None else groups
     if len(np.unique(groups)) < 2:
         return _STRENGTHS[len(_STRENGTHS) // 2]

@@ -1,6 +1,6 @@
-"""What a head of vectors does first: join the blocks by name, bring columns to one scale, keep the main directions.
+"""The first step of heads on vectors: join blocks by name, standardise columns, keep the principal components.
 
-All of it is fitted on the rows that `fit` is given, and told as plain arrays.
+All of it is fitted on the rows that `fit` is given, and exported as plain arrays.
 """
 
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ def checked_targets(X: Inputs, Y: NDArray[Any], groups: NDArray[Any] | None, *, 
             found=f"{Y.shape} and {'none' if groups is None else np.shape(groups)}",
         )
     if not np.isfinite(Y).all():
-        raise InputError("targets must be finite", where=where, mend="leave out spots or genes without a value")
+        raise InputError("targets must be finite", where=where, fix="leave out spots or genes without a value")
     return Y
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Front:
-    """Blocks to at most so many whitened components.
+    """Projection of blocks on at most so many components.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Front:
 
         blocks = appearance(X.blocks)
         if not blocks:
-            raise InputError("this head needs feature blocks", where=where, mend="give an encoder's blocks")
+            raise InputError("this head needs feature blocks", where=where, fix="give an encoder's blocks")
         joined = np.concatenate([np.asarray(block, np.float32) for block in blocks.values()], axis=1)  # (n, d)
         _refuse_holes(joined, where)
         mean, spread = joined.mean(axis=0, dtype=np.float64), joined.std(axis=0, dtype=np.float64)
@@ -79,7 +79,7 @@ class Front:
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=varies)
         Z = (joined - mean.astype(np.float32)) * scale.astype(np.float32)
         k = max(1, min(components, len(Z) - 1, Z.shape[1]))
-        # in a fixed order of the rows, so that the order they come in decides no rounding
+        # in a fixed order of the rows, so that rounding does not depend on the order in which they come
         Z = Z[np.lexsort(Z.T[: min(4, Z.shape[1])])]
         _, size, found = randomized_svd(Z, n_components=k, n_iter=4, random_state=seed)
         largest = float(size[0]) if size[0] > 0 else 1.0
@@ -105,7 +105,7 @@ class Front:
                 where=where,
                 expected=listing(f"{name} ({width})" for name, width in self.widths.items()),
                 found=listing(f"{name} ({width})" for name, width in sorted(found.items())),
-                mend="embed with the same encoder and tile sizes",
+                fix="embed with the same encoder and tile sizes",
             )
         joined = np.concatenate([np.asarray(X.blocks[name], np.float32) for name in self.widths], axis=1)
         _refuse_holes(joined, where)
@@ -113,12 +113,12 @@ class Front:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all of it as arrays by name."""
-        told = {f"{_PREFIX}{name}": np.array([width]) for name, width in self.widths.items()}
-        return {**told, "mean": self.mean, "scale": self.scale, "axes": self.axes}
+        widths = {f"{_PREFIX}{name}": np.array([width]) for name, width in self.widths.items()}
+        return {**widths, "mean": self.mean, "scale": self.scale, "axes": self.axes}
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return what `state` tells of."""
+        """Rebuild it from `state`."""
         widths = {key.removeprefix(_PREFIX): int(state[key][0]) for key in sorted(state) if key.startswith(_PREFIX)}
         return cls(widths, *(np.asarray(state[key], np.float32) for key in ("mean", "scale", "axes")))
 

@@ -1,7 +1,7 @@
-"""Likeness of spots as a list of numbers, so that a ridge on them bends: a Gaussian kernel by landmarks.
+"""Features of a Gaussian kernel by landmarks, so that a ridge on them is non-linear.
 
-With all rows as landmarks a ridge on these numbers is kernel ridge itself; with fewer it is the approximation of
-Nystroem (Williams and Seeger 2001, equation 8), and no matrix of all spots by all spots is ever made.
+With all rows as landmarks a ridge on these features is kernel ridge itself; with fewer it is the approximation of
+Nystroem (Williams and Seeger 2001, equation 8), and no matrix of all spots by all spots is made.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Landmarks:
     places
         (m, k) the landmarks' components.
     width
-        At this distance the likeness has fallen to exp(-1/2).
+        Distance at which the similarity is exp(-1/2).
     whitening
-        (m, r) from likenesses to features.
+        (m, r) from similarities to features.
     """
 
     places: Floats
@@ -59,7 +59,7 @@ class Landmarks:
 
     @classmethod
     def from_state(cls, state: Mapping[str, NDArray[Any]]) -> Self:
-        """Return what `state` tells of."""
+        """Rebuild it from `state`."""
         return cls(state["places"], float(state["width"][0]), state["whitening"])
 
 

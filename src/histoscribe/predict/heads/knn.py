@@ -9,10 +9,10 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.numerics.correlation import columnwise_pearson
+from histoscribe.predict.head import Head, Matrix, as_inputs, fitted
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.heads.ridge import folds_of
-from histoscribe.predict.metrics import columnwise_pearson
 
 Floats = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class NeighboursHead(Head):
     k
         Numbers of neighbours to choose from; where the training has fewer spots, all of them.
     components
-        Kept of the features, at most; few, because distances in many directions are all alike.
+        Kept of the features, at most; few, because in many dimensions all distances are similar.
     seed
         Of the components and, where no groups are given, of the inner folds.
 
@@ -67,10 +67,8 @@ class NeighboursHead(Head):
 
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
         with threadpool_limits(limits=1):
-            Z = self.front_.transform(as_inputs(X), where=_WHERE)
+            Z = fitted(self.front_, where=_WHERE).transform(as_inputs(X), where=_WHERE)
             return _means(self.Z_, self.Y_, Z, (self.k_,))[0]
 
     def params(self) -> dict[str, Any]:
@@ -79,10 +77,9 @@ class NeighboursHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted: the training spots themselves."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        front = fitted(self.front_, where=_WHERE).state()
         own: dict[str, NDArray[Any]] = {"Z": self.Z_, "Y": self.Y_, "k": np.array([self.k_])}
-        return own | {f"front/{key}": value for key, value in self.front_.state().items()}
+        return own | {f"front/{key}": value for key, value in front.items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""

@@ -1,10 +1,10 @@
-"""Head "lowrank": a few directions in which genes vary together, each predicted from the views that tell it.
+"""Head "lowrank": a few directions in which genes vary together, each predicted from the views that explain it.
 
 One gene is mostly the noise of counting; hundreds together show the few directions in which tissue varies. Each of
-these principal directions of the training targets gets a ridge of its own strength from every view of a spot: its look
-as a whole, linear and bent, its own tiles, its neighbourhood, and each encoder alone. What a view predicts of rows that
-it had not seen decides its weight (non-negative least squares, Breiman 1996, "Stacked regressions"), so that a
-direction that nothing tells is predicted by its mean, and a view that knows nothing is left out.
+these principal directions of the training targets gets a ridge of its own strength from every view of a spot: all
+blocks, linear and with a kernel, its own tiles, its neighbourhood, and each encoder alone. A view's predictions of
+unseen rows decide its weight (non-negative least squares, Breiman 1996, "Stacked regressions"). A direction that no
+view explains is therefore predicted by its mean, and a view without information gets weight 0.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError
 from histoscribe.predict.context import appearance
-from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs
+from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs, fitted
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.heads.kernel import Landmarks
 from histoscribe.predict.heads.ridge import Moments, Spectrum, check_options, folds_of
@@ -31,23 +31,23 @@ _AROUND = "neighbours:"
 # a block of two columns: where a spot lies in a frame that its section shares with those of the training
 PLACE = "place"
 _PLACE_BREADTH = 0.15
-_LOOK_AND_PLACE = (2.0, 0.5)  # by how much place outweighs the look, and the breadth
+_LOOK_AND_PLACE = (2.0, 0.5)  # weight of place relative to appearance, and the breadth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One way to look at a spot, and the ridge from it to the directions.
+    """One set of features of a spot, and the ridge from it to the directions.
 
     Parameters
     ----------
     blocks
-        Names of the blocks it sees.
+        Names of the blocks it uses.
     front
-        Their main components; None where it sees the place alone.
+        Their main components; None where it uses the place alone.
     place
-        Factor that brings millimetres to the scale of the components; 0 where the place is nothing to it.
+        Factor that brings millimetres to the scale of the components; 0 where the place is not used.
     landmarks
-        The bend; None for a linear view.
+        Of the kernel; None for a linear view.
     weights
         (r, q) to the q directions, the share of the stack in them.
     """
@@ -59,22 +59,22 @@ class View:
     weights: Floats
 
     def columns(self, X: Inputs) -> Floats:
-        """Components and place, before they are bent, (n, k)."""
+        """Components and place, before the kernel, (n, k)."""
         parts = []
         if self.front is not None:
-            seen = {name: X.blocks[name] for name in self.blocks if name in X.blocks}
-            parts.append(self.front.transform(Inputs(seen), where=_WHERE).astype(np.float64))
+            used = {name: X.blocks[name] for name in self.blocks if name in X.blocks}
+            parts.append(self.front.transform(Inputs(used), where=_WHERE).astype(np.float64))
         if self.place:
             parts.append(_place_of(X) * self.place)
         return np.concatenate(parts, axis=1)
 
     def features(self, X: Inputs) -> Floats:
-        """Make what the ridge sees, (n, r)."""
+        """Make the inputs of the ridge, (n, r)."""
         Z = self.columns(X)
         return Z if self.landmarks is None else self.landmarks.transform(Z)
 
     def bent(self, X: Inputs, *, count: int, breadth: float = 1.0) -> "View":
-        """Return the same, bent by landmarks among the rows of `X`."""
+        """Return the same with a kernel by landmarks among the rows of `X`."""
         return replace(self, landmarks=Landmarks.fit(self.columns(X), count=count, breadth=breadth))
 
 
@@ -88,7 +88,7 @@ class LowRankHead(Head):
     components
         Kept of the features of a view, at most.
     landmarks
-        Spots that a bent view compares with.
+        Landmarks of a view with a kernel.
     strengths
         Of the ridge, tried for every view and direction in the inner folds.
     seed
@@ -163,7 +163,7 @@ class LowRankHead(Head):
         return made
 
     def _placed_views(self, X: Inputs, look: View) -> dict[str, View]:
-        """Fit views of where a spot lies: alone, and together with its look, so that likeness needs both."""
+        """Fit views of where a spot lies: alone, and together with its appearance, so that similar spots share both."""
         alone = replace(look, blocks=(), front=None, place=1.0)
         share, breadth = _LOOK_AND_PLACE
         spread = [float(np.sqrt(view.columns(X).var(axis=0).sum())) for view in (look, alone)]
@@ -175,12 +175,10 @@ class LowRankHead(Head):
 
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
-        if not self.views_:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        inputs = as_inputs(X)
+        views, inputs = fitted(self.views_ or None, where=_WHERE), as_inputs(X)
         with threadpool_limits(limits=1):
             T = np.tile(self.intercept_, (len(inputs), 1))  # (n, q)
-            for view in self.views_:
+            for view in views:
                 T += view.features(inputs) @ view.weights
             return (T @ self.directions_ + self.mean_).astype(np.float32)
 
@@ -196,21 +194,20 @@ class LowRankHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        if not self.views_:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
-        told: dict[str, NDArray[Any]] = {
+        views = fitted(self.views_ or None, where=_WHERE)
+        arrays: dict[str, NDArray[Any]] = {
             "mean": self.mean_,
             "directions": self.directions_,
             "intercept": self.intercept_,
             "weight": self.weight_,
         }
-        for name, view in zip(self.view_names_, self.views_, strict=True):
+        for name, view in zip(self.view_names_, views, strict=True):
             if view.front is not None:
-                told |= {f"view/{name}/front/{key}": value for key, value in view.front.state().items()}
-            told[f"view/{name}/weights"], told[f"view/{name}/place"] = view.weights, np.array([view.place])
+                arrays |= {f"view/{name}/front/{key}": value for key, value in view.front.state().items()}
+            arrays[f"view/{name}/weights"], arrays[f"view/{name}/place"] = view.weights, np.array([view.place])
             if view.landmarks is not None:
-                told |= {f"view/{name}/landmarks/{key}": value for key, value in view.landmarks.state().items()}
-        return told
+                arrays |= {f"view/{name}/landmarks/{key}": value for key, value in view.landmarks.state().items()}
+        return arrays
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
@@ -226,7 +223,7 @@ class LowRankHead(Head):
 
 
 def _families(blocks: Mapping[str, Matrix]) -> dict[str, tuple[str, ...]]:
-    """Which blocks each view sees: all, the spots' own, their neighbours', each encoder's; no set of blocks twice."""
+    """Which blocks each view uses: all, the spots' own, their neighbours', each encoder's; no set of blocks twice."""
     names = tuple(sorted(blocks))
     encoders = sorted({name.removeprefix(_AROUND).partition("@")[0] for name in names})
     wanted = {
@@ -248,7 +245,7 @@ def _families(blocks: Mapping[str, Matrix]) -> dict[str, tuple[str, ...]]:
 def _about_sections(Y: Floats, labels: NDArray[Any] | None) -> tuple[Floats, Floats]:
     """Targets about the mean of their section, (n, t), and the mean over sections, (t,).
 
-    Two sections differ by batch, which no block tells that was standardised within its section.
+    Two sections differ by batch, and blocks that were standardised within their section do not contain this difference.
     """
     if labels is None:
         return Y - Y.mean(axis=0), Y.mean(axis=0)
@@ -263,7 +260,7 @@ def _directions(Y: Floats, rank: int, *, seed: int) -> Floats:
     from sklearn.utils.extmath import randomized_svd
 
     q = max(1, min(rank, *Y.shape))
-    ordered = Y[np.lexsort(Y.T[: min(4, Y.shape[1])])]  # the order of the rows decides no rounding
+    ordered = Y[np.lexsort(Y.T[: min(4, Y.shape[1])])]  # so that rounding does not depend on the order of the rows
     return np.asarray(randomized_svd(ordered, n_components=q, n_iter=5, random_state=seed)[2], np.float64)
 
 
@@ -283,13 +280,13 @@ def _fit_view(
     best = error.argmin(axis=0) if folds else np.full(T.shape[1], len(strengths) // 2)
     weights = Spectrum.of(total).weights(np.asarray(strengths)[best])
     intercept = (total.y - total.z @ weights) / total.n
-    # nothing could be held out: what was fitted stands in for what would have been predicted
+    # nothing could be held out: fitted values are used in place of predictions
     chosen = unseen[best, :, np.arange(T.shape[1])].T if folds else Z @ weights + intercept
     return weights, intercept, chosen
 
 
 def _stack_weights(unseen: Sequence[Floats], T: Floats) -> Floats:
-    """Weight of every view in every direction, (views, q), that come nearest to the truth on unseen rows."""
+    """Weight of every view in every direction, (views, q), with the least error on unseen rows."""
     from scipy.optimize import nnls
 
     weights = np.zeros((len(unseen), T.shape[1]))

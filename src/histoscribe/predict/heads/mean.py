@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from histoscribe.errors import ConfigError, InputError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.errors import InputError
+from histoscribe.predict.head import Head, Matrix, as_inputs, fitted
 
 
 class MeanHead(Head):
-    """Predicts the training mean of every target; it looks at no feature, so any will do."""
+    """Predicts the training mean of every target; it uses no feature, so any are accepted."""
 
     name: ClassVar[str] = "mean"
     takes: ClassVar[Literal["features", "tiles"]] = "features"
@@ -36,9 +36,7 @@ class MeanHead(Head):
 
     def predict(self, X: Any) -> Matrix:
         """Repeat the mean for every spot, (n, t); see `Head.predict`."""
-        if self.mean_ is None:
-            raise ConfigError("the head was not fitted", where="head mean", mend="call fit first")
-        return np.tile(self.mean_.astype(np.float32), (len(as_inputs(X)), 1))
+        return np.tile(fitted(self.mean_, where="head mean").astype(np.float32), (len(as_inputs(X)), 1))
 
     def params(self) -> dict[str, Any]:
         """Return no arguments: there are none."""
@@ -46,9 +44,7 @@ class MeanHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the mean."""
-        if self.mean_ is None:
-            raise ConfigError("the head was not fitted", where="head mean", mend="call fit first")
-        return {"mean": self.mean_}
+        return {"mean": fitted(self.mean_, where="head mean")}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""

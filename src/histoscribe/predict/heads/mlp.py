@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscribe.encoders.deterministic import deterministic
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.predict.head import Head, Matrix, as_inputs, fitted
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.splits import inner_folds
-from histoscribe.predict.train import load_weights, seeded
+from histoscribe.predict.train import load_weights
 
 _WHERE = "head mlp"
 _LAYERS = ("0.weight", "0.bias", "3.weight", "3.bias")
@@ -29,7 +30,7 @@ class MLPHead(Head):
     hidden
         Units of the hidden layer.
     dropout
-        Share of hidden units left out at each step of training.
+        Share of hidden units dropped at each step of training.
     epochs
         At most.
     learning_rate, weight_decay
@@ -51,11 +52,11 @@ class MLPHead(Head):
         weight_decay: float = 0.1,
         seed: int = 0,
     ) -> None:
-        if min(components, hidden, epochs) < 1 or not 0 <= dropout < 1:
+        if min(components, hidden, epochs) < 1 or not 0 <= dropout < 1 or not learning_rate > 0:
             raise ConfigError(
                 "the network cannot be made so",
                 where=_WHERE,
-                expected="components, hidden and epochs of at least 1, dropout in [0, 1)",
+                expected="components, hidden and epochs of at least 1, dropout in [0, 1), a positive learning rate",
             )
         self.components, self.hidden, self.dropout, self.epochs = components, hidden, dropout, epochs
         self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
@@ -71,29 +72,27 @@ class MLPHead(Head):
         self.front_ = Front.fit(inputs, components=self.components, seed=self.seed, where=_WHERE)
         Z = self._scaled(self.front_.transform(inputs, where=_WHERE))
         spread = Y.std(axis=0)
-        # a constant target is predicted as it is: nothing of what the network says of it gets through
+        # a constant target is predicted as the constant: the network's output for it is multiplied by 0
         self.scale_ = np.stack([Y.mean(axis=0), np.where(spread > 1e-9, spread, 0.0)])
         T = ((Y - self.scale_[0]) / np.where(spread > 1e-9, spread, 1.0)).astype(np.float32)
         groups = np.arange(len(Z)) if groups is None else np.asarray(groups)
         self.epochs_ = max(1, self.epochs // 3)
-        with seeded(self.seed):
+        with deterministic(self.seed):
             if len(np.unique(groups)) > 1:
                 fit, held = inner_folds(groups)[0]
                 _, errors = self._train(Z[fit], T[fit], self.epochs, validation=(Z[held], T[held]))
                 self.epochs_ = int(np.argmin(errors)) + 1
-        with seeded(self.seed):
+        with deterministic(self.seed):
             self.network_, _ = self._train(Z, T, self.epochs_)
         return self
 
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
         import torch
 
-        Z = self._scaled(self.front_.transform(as_inputs(X), where=_WHERE))
+        Z = self._scaled(fitted(self.front_, where=_WHERE).transform(as_inputs(X), where=_WHERE))
         network = load_weights(lambda: self._network(Z.shape[1], self.scale_.shape[1]), self.network_)
-        with seeded(0), torch.no_grad():
+        with deterministic(0), torch.no_grad():
             raw = network(torch.from_numpy(Z)).numpy()
         return np.asarray(raw * self.scale_[1] + self.scale_[0], np.float32)
 
@@ -104,11 +103,10 @@ class MLPHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=_WHERE, mend="call fit first")
+        front = fitted(self.front_, where=_WHERE).state()
         own: dict[str, NDArray[Any]] = {"scale": self.scale_, "epochs": np.array([self.epochs_])}
         own |= {f"network/{key}": value for key, value in self.network_.items()}
-        return own | {f"front/{key}": value for key, value in self.front_.state().items()}
+        return own | {f"front/{key}": value for key, value in front.items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
@@ -139,7 +137,7 @@ class MLPHead(Head):
 
         network = self._network(Z.shape[1], T.shape[1])
         optimiser = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        # one and the same course of rates for both trainings: it goes by the epoch, towards the largest number
+        # the same schedule for both trainings: one step per epoch, with the largest number of epochs as its length
         rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=self.epochs)
         order = np.random.default_rng(self.seed)
         x, y = torch.from_numpy(Z), torch.from_numpy(T)

@@ -1,5 +1,6 @@
-"""Head "multiscale": a branch per named block of frozen features, several tile sizes beside each other."""
+"""Head "multiscale": a branch per named block of frozen features, with several tile sizes together."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,8 +12,8 @@ from histoscribe.predict.context import appearance
 from histoscribe.predict.head import Head, Inputs, Matrix, as_inputs
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.heads.trained import TrainedNetwork
-from histoscribe.predict.train import Course, load_weights, predict, train
+from histoscribe.predict.heads.trained import TrainedNetwork, course_of
+from histoscribe.predict.train import load_weights, predict, train
 
 _WHERE = "head multiscale"
 
@@ -28,8 +29,12 @@ class MultiscaleHead(TrainedNetwork, Head):
         Units of each branch.
     epochs
         At most; the best on an inner fold is kept.
-    learning_rate, weight_decay
-        Of AdamW.
+    learning_rate, least_learning_rate, weight_decay
+        Of AdamW: at the start and at the end of a cosine course, the latter a hundredth of the former if not given.
+    batch
+        Spots per step, about.
+    patience
+        Epochs without gain on the inner fold after which training ends.
     seed
         Of weights, batches and components.
     """
@@ -43,13 +48,19 @@ class MultiscaleHead(TrainedNetwork, Head):
         hidden: int = 64,
         epochs: int = 60,
         learning_rate: float = 1e-3,
+        least_learning_rate: float | None = None,
         weight_decay: float = 0.1,
+        batch: int = 64,
+        patience: int = 10,
         seed: int = 0,
     ) -> None:
-        if min(components, hidden, epochs) < 1:
-            raise ConfigError("components, hidden and epochs must be at least 1", where=_WHERE)
+        if min(components, hidden) < 1:
+            raise ConfigError("components and hidden must be at least 1", where=_WHERE)
         self.components, self.hidden, self.epochs = components, hidden, epochs
-        self.learning_rate, self.weight_decay, self.seed = learning_rate, weight_decay, seed
+        self.learning_rate, self.least_learning_rate = learning_rate, least_learning_rate
+        self.weight_decay = weight_decay
+        self.batch, self.patience, self.seed = batch, patience, seed
+        course_of(self)
         self.fronts_: dict[str, Front] = {}
         super().__init__()
 
@@ -59,15 +70,14 @@ class MultiscaleHead(TrainedNetwork, Head):
         Y = checked_targets(inputs, Y, groups, where=_WHERE)
         blocks = appearance(inputs.blocks)
         if not blocks:
-            raise InputError("this head needs feature blocks", where=_WHERE, mend="give an encoder's blocks")
+            raise InputError("this head needs feature blocks", where=_WHERE, fix="give an encoder's blocks")
         self.fronts_ = {
             name: Front.fit(Inputs({name: blocks[name]}), components=self.components, seed=self.seed, where=_WHERE)
             for name in sorted(blocks)
         }
         self.scale_ = TargetScale.fit(Y)
         Z = self._components(inputs)
-        course = Course(self.epochs, self.learning_rate, self.weight_decay, batch=64, seed=self.seed)
-        make = self._network
+        course, make = course_of(self), self._network
         self.weights_ = train(make, _sampler(Z), self.scale_.apply(Y), course=course, groups=groups).weights
         return self
 
@@ -80,15 +90,14 @@ class MultiscaleHead(TrainedNetwork, Head):
 
     def params(self) -> dict[str, Any]:
         """Return the constructor arguments."""
-        names = ("components", "hidden", "epochs", "learning_rate", "weight_decay", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        told = super().state()
+        arrays = super().state()
         for name, front in self.fronts_.items():
-            told |= {f"front/{name}/{key}": value for key, value in front.state().items()}
-        return told
+            arrays |= {f"front/{name}/{key}": value for key, value in front.state().items()}
+        return arrays
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""

@@ -1,4 +1,4 @@
-"""What the heads that learn from pixels do first: check the tiles and bring them to one size."""
+"""The first step of heads on pixels: check the tiles and resize them."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def checked_tiles(X: Inputs, *, where: str) -> Any:
     """Return the tiles, (n, h, w, 3) uint8; raises InputError where there are none or they are of another kind."""
     tiles = X.tiles
     if tiles is None:
-        raise InputError("this head learns from pixels and was given no tiles", where=where, mend="give tiles")
+        raise InputError("this head learns from pixels and was given no tiles", where=where, fix="give tiles")
     first = np.asarray(tiles[:1])
     if first.ndim != 4 or first.shape[-1] != 3 or first.dtype != np.uint8 or first.shape[1] != first.shape[2]:
         raise InputError(

@@ -1,8 +1,8 @@
 """Head "ridge": main components of the features and a ridge to all targets at once, its strength by inner folds.
 
-The rows enter through second moments alone, Z'Z and Z'Y of every inner fold. A fold's training moments are the total
-without its own, and the correlation of its held-out targets follows from its moments, so that trying a strength never
-goes through the rows again: 20,000 spots and 5,000 targets cost one product of matrices.
+Only the second moments of the rows are used, Z'Z and Z'Y of every inner fold. A fold's training moments are the total
+without its own, and the correlation of its held-out targets follows from its moments. Trying a strength therefore needs
+no further pass over the rows: 20,000 spots and 5,000 targets cost one product of matrices.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError
-from histoscribe.predict.head import Head, Matrix, as_inputs
+from histoscribe.predict.head import Head, Matrix, as_inputs, fitted
 from histoscribe.predict.heads.front import Front, checked_targets
 from histoscribe.predict.splits import inner_folds
 
@@ -153,7 +153,7 @@ class RidgeHead(Head):
     strengths
         Tried in the inner folds, in units of the components' mean variance.
     per_target
-        Choose a strength for every target by itself, and not one for all by the mean correlation.
+        Choose a strength for every target separately, instead of one for all by the mean correlation.
     seed
         Of the components and, where no groups are given, of the inner folds.
 
@@ -208,9 +208,7 @@ class RidgeHead(Head):
     def predict(self, X: Any) -> Matrix:
         """Predict, (n, t); see `Head.predict`."""
         where = f"head {self.name}"
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=where, mend="call fit first")
-        Z = self.front_.transform(as_inputs(X), where=where).astype(np.float64)
+        Z = fitted(self.front_, where=where).transform(as_inputs(X), where=where).astype(np.float64)
         with threadpool_limits(limits=1):
             return (Z @ self.weights_ + self.intercept_).astype(np.float32)
 
@@ -225,10 +223,9 @@ class RidgeHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        if self.front_ is None:
-            raise ConfigError("the head was not fitted", where=f"head {self.name}", mend="call fit first")
+        front = fitted(self.front_, where=f"head {self.name}").state()
         own = {"weights": self.weights_, "intercept": self.intercept_, "strength": self.strength_}
-        return own | {f"front/{key}": value for key, value in self.front_.state().items()}
+        return own | {f"front/{key}": value for key, value in front.items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
@@ -242,7 +239,7 @@ class RidgeHead(Head):
 
 
 def check_options(components: int, strengths: Sequence[float], *, where: str) -> None:
-    """Refuse options that cannot be; raises ConfigError."""
+    """Refuse impossible options; raises ConfigError."""
     if components < 1:
         raise ConfigError("at least one component is needed", where=f"{where}, components", found=components)
     if not strengths or not all(np.isfinite(s) and s > 0 for s in strengths):

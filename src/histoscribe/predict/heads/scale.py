@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TargetScale:
-    """Mean 0 and variance 1 for each target; a constant target comes back as it was.
+    """Mean 0 and variance 1 for each target; a constant target is returned as it was.
 
     Parameters
     ----------
     values
-        (2, t) mean and standard deviation; 0 for a constant target, through which nothing of the network gets.
+        (2, t) mean and standard deviation; 0 for a constant target, which removes the network's output.
     """
 
     values: NDArray[np.float64]
@@ -31,5 +31,5 @@ class TargetScale:
         return np.asarray((Y - self.values[0]) / np.where(spread > 0, spread, 1.0), np.float32)
 
     def invert(self, Z: NDArray[Any]) -> NDArray[np.float32]:
-        """Return what standardised predictions say of the targets, (n, t)."""
+        """Return standardised predictions on the scale of the targets, (n, t)."""
         return np.asarray(Z * self.values[1] + self.values[0], np.float32)

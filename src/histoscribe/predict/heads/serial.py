@@ -1,9 +1,9 @@
-"""Head "serial": the head "lowrank", to which place counts where sections are serial sections of one specimen.
+"""Head "serial": the head "lowrank", which also uses place where sections are serial sections of one specimen.
 
 Serial sections show the same structures at the same place. Training sections that agree with each other, by their
-pictures alone, are laid into one frame; a new section that agrees with them too is predicted from its look and from its
-place there. Any other section is predicted from its look alone, as if this head were "lowrank". A gain by place tells
-nothing of new patients: it is what repeated sections of one piece of tissue share.
+pictures alone, are aligned in one frame; a new section that agrees with them too is predicted from its appearance and
+its place there. Any other section is predicted from its appearance alone, as by the head "lowrank". A gain by place
+says nothing about new patients: it is what repeated sections of one piece of tissue share.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ _AROUND = "neighbours:"
 
 
 class SerialHead(Head):
-    """Low-rank prediction with place, where place means something.
+    """Low-rank prediction that also uses place, for serial sections.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class SerialHead(Head):
     Attributes
     ----------
     frame_
-        Of the training sections; None where they are no serial sections, or nothing tells where spots lie.
+        Of the training sections; None where they are no serial sections, or where the spots' places are not known.
     """
 
     name: ClassVar[str] = "serial"
@@ -76,7 +76,7 @@ class SerialHead(Head):
         return self
 
     def predict(self, X: Any) -> Matrix:
-        """Predict, (n, t); see `Head.predict`. A section is to be given whole, or it cannot be laid into the frame."""
+        """Predict, (n, t); see `Head.predict`. Give a section whole, or it cannot be aligned."""
         inputs = as_inputs(X)
         P = self.look_.predict(inputs)
         for index, aligned in self._aligned(inputs):
@@ -89,11 +89,11 @@ class SerialHead(Head):
         """Say which sections are predicted from their place too; see `Head.remarks`."""
         inputs = as_inputs(X)
         if self.frame_ is None:
-            return ("the training sections are no serial sections: predicted from the look alone",)
+            return ("the training sections are no serial sections: predicted from appearance alone",)
         return tuple(
-            "no serial section of the training sections: predicted from its look alone"
+            "no serial section of the training sections: predicted from appearance alone"
             if aligned is None
-            else "laid on the training sections as one of their serial sections: predicted from its look and its place"
+            else "aligned with the training sections as a serial section: predicted from appearance and place"
             for _, aligned in self._aligned(inputs)
         )
 
@@ -114,11 +114,11 @@ class SerialHead(Head):
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        told = {f"look/{key}": value for key, value in self.look_.state().items()}
+        arrays = {f"look/{key}": value for key, value in self.look_.state().items()}
         if self.frame_ is not None and self.placed_ is not None:
-            told |= {f"placed/{key}": value for key, value in self.placed_.state().items()}
-            told |= {f"frame/{key}": value for key, value in self.frame_.state().items()}
-        return told
+            arrays |= {f"placed/{key}": value for key, value in self.placed_.state().items()}
+            arrays |= {f"frame/{key}": value for key, value in self.frame_.state().items()}
+        return arrays
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
@@ -142,7 +142,7 @@ def _sections(X: Inputs) -> Iterator[NDArray[np.intp]]:
 
 
 def _place(X: Inputs, index: NDArray[np.intp]) -> Floats | None:
-    """Places of a section about its middle, (n, 2) in millimetres; None where nothing tells them."""
+    """Places of a section about its middle, (n, 2) in millimetres; None where they are not known."""
     if POSITION not in X.blocks:
         return None
     xy = np.asarray(X.blocks[POSITION][index], np.float64)
@@ -150,7 +150,7 @@ def _place(X: Inputs, index: NDArray[np.intp]) -> Floats | None:
 
 
 def _look(X: Inputs, index: NDArray[np.intp]) -> Inputs:
-    """Take what sections are laid on each other by: neighbourhoods, which are steadier than single spots."""
+    """Select the features that sections are aligned by: neighbourhoods, which are less noisy than single spots."""
     blocks = appearance(X.blocks)
     around = {name: block for name, block in blocks.items() if name.startswith(_AROUND)} or blocks
     return Inputs({name: block[index] for name, block in around.items()})

@@ -1,19 +1,21 @@
-"""What predictors share that are one trained network: its weights, the scale of its targets, and their keeping."""
+"""The common part of predictors with one trained network: its weights, the scale of its targets, and their state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError
+from histoscribe.numerics.device import device_in_use
+from histoscribe.predict.head import fitted
 from histoscribe.predict.heads.scale import TargetScale
-from histoscribe.predict.train import Weights
+from histoscribe.predict.train import Course, Weights
 
 
 class TrainedNetwork(ABC):
-    """Part of a head or stack of one network.
+    """Base of a head or stack with one network.
 
     Attributes
     ----------
@@ -33,10 +35,14 @@ class TrainedNetwork(ABC):
     def params(self) -> dict[str, Any]:
         """Return the constructor arguments."""
 
+    def check_ready(self) -> None:
+        """Refuse a device that is not there; raises ConfigError."""
+        device_in_use(self.params().get("device", "cpu"), where=f"head {self.name}")
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what was fitted."""
-        told: dict[str, NDArray[Any]] = {"scale": self._fitted().values}
-        return told | {f"network/{key}": value for key, value in self.weights_.items()}
+        arrays: dict[str, NDArray[Any]] = {"scale": self._fitted().values}
+        return arrays | {f"network/{key}": value for key, value in self.weights_.items()}
 
     def with_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Return a fitted copy."""
@@ -46,6 +52,23 @@ class TrainedNetwork(ABC):
         return made
 
     def _fitted(self) -> TargetScale:
-        if self.scale_ is None:
-            raise ConfigError("what learns was not fitted", where=self.name, mend="call fit first")
-        return self.scale_
+        return fitted(self.scale_, where=self.name)
+
+
+def course_of(head: Any, *, device: str = "cpu", loss: Literal["l1", "mse"] = "mse") -> Course:
+    """Say how a network is trained by its head's options; raises ConfigError where it cannot be trained so."""
+    try:
+        return Course(
+            head.epochs,
+            head.learning_rate,
+            head.weight_decay,
+            batch=head.batch,
+            patience=head.patience,
+            loss=loss,
+            device=device,
+            seed=head.seed,
+            least_learning_rate=head.least_learning_rate,
+        )
+    except ConfigError as error:
+        where = f"head {head.name}"
+        raise ConfigError(error.problem, where=where, expected=error.expected, found=error.found) from error

@@ -1,0 +1,137 @@
+"""Claim: what real tissue does to a section changes little elsewhere: dead spots, black areas, few spots, many spots.
+
+Every disturbed value stands beside the undisturbed one. Domains are scored on spots that were not touched; nuclei are
+counted well inside a black frame, or outside a blot, on a phantom and on two real tiles.
+
+    python benchmarks/hard_sections.py
+    python benchmarks/hard_sections.py --parts dead black
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy import sparse
+
+import histoscribe as hs
+from histoscribe.domains.metrics import adjusted_rand_index
+from histoscribe.domains.niche import niche
+from histoscribe.errors import HistoscribeError
+from histoscribe.expression.dead_spots import dead_spots
+from histoscribe.graph.knn import knn_graph
+from histoscribe.graph.lattice import lattice_graph
+from histoscribe.nuclei.classical import ClassicalSegmenter
+from histoscribe.phantom import make_phantom
+from niche_scale import simulated
+from support.domains import data_file
+
+N_DOMAINS = 4
+EDGE_PX = 4  # nuclei that a border cuts are not counted
+
+
+def dead() -> None:
+    """Spots without counts, or with hardly any: domains of the others, and how many dead spots are found."""
+    spots = make_phantom(11, size_um=2400.0, mpp=2.0, n_domains=N_DOMAINS, n_genes=200).spots()
+    del spots.uns["phantom"]
+    truth = spots.obs["domain"].to_numpy(str)
+    print(f"hard_dead_none {_domains(spots, truth, np.array([], int)):.3f} ARI ({spots.n_obs} spots)")
+    for share in (0.01, 0.03, 0.05, 0.1):
+        for kept in (0.0, 0.005, 0.02):
+            rows = np.random.default_rng(0).choice(spots.n_obs, round(share * spots.n_obs), replace=False)
+            factor = np.ones(spots.n_obs)
+            factor[rows] = kept
+            harmed = spots.copy()
+            harmed.X = sparse.csr_matrix(np.floor((sparse.diags(factor) @ spots.X).toarray()).astype(np.float32))
+            found = dead_spots(np.asarray(harmed.X.sum(axis=1)).ravel(), harmed.obsm["spatial"])
+            ari = _domains(harmed, truth, rows)
+            print(
+                f"hard_dead_{share:g}_kept_{kept:g} {ari:.3f} ARI, found {found[rows].mean():.2f}, "
+                f"false {int(np.delete(found, rows).sum())}",
+                flush=True,
+            )
+
+
+def _domains(spots, truth: np.ndarray, rows: np.ndarray) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        spots.write_h5ad(Path(folder) / "spots.h5ad")
+        hs.find_domains(Path(folder) / "spots.h5ad", out=Path(folder) / "out", n_domains=N_DOMAINS)
+        labels = pd.read_csv(Path(folder) / "out" / "domains.csv")["domain"].to_numpy()
+    others = np.delete(np.arange(len(truth)), rows)
+    return adjusted_rand_index(labels[others], truth[others])
+
+
+def black() -> None:
+    """Black frames and blots: nuclei inside and outside of them, beside those of the picture as it was."""
+    phantom = make_phantom(7, size_um=500.0, mpp=0.5).image.read(100, 100, 800, 800)
+    pictures = {"phantom": phantom}
+    for path in sorted(data_file("nuclei/monuseg").glob("*.tif")):  # 0.25 um to a pixel, seen at 0.5
+        pictures[path.stem[:12]] = np.ascontiguousarray(np.asarray(Image.open(path).convert("RGB"))[::2, ::2])
+    segmenter = ClassicalSegmenter()
+    for name, picture in pictures.items():
+        whole = segmenter.segment(picture).labels
+        for width in (20, 60):
+            framed = np.zeros_like(picture)
+            framed[width:-width, width:-width] = picture[width:-width, width:-width]
+            inside = (slice(width + EDGE_PX, -width - EDGE_PX),) * 2
+            before, after = (len(np.unique(labels[inside])) for labels in (whole, segmenter.segment(framed).labels))
+            print(f"hard_frame_{width}_{name} {after - 1} nuclei of {before - 1}")
+        blotted = picture.copy()
+        blotted[200:260, 200:260] = 12
+        away = np.ones(picture.shape[:2], bool)
+        away[190:270, 190:270] = False
+        before, after = (len(np.unique(labels[away])) for labels in (whole, segmenter.segment(blotted).labels))
+        print(f"hard_blot_{name} {after - 1} nuclei of {before - 1}", flush=True)
+
+
+def few() -> None:
+    """Three to thirty spots, every way to divide them: results and refusals; anything else ends this program."""
+    spots = make_phantom(3, size_um=1500.0, mpp=2.0, n_domains=3, n_genes=80).spots()
+    xy_um = spots.obsm["spatial"] * 2.0
+    nearest = np.linalg.norm(xy_um - xy_um.mean(axis=0), axis=1).argsort(kind="stable")
+    done = refused = 0
+    for n in range(1, 31):
+        rows = np.sort(nearest[:n])
+        for clustering in ("mixture", "leiden", "louvain"):
+            for k in (None, 2):
+                try:
+                    graph = knn_graph(xy_um[rows], k=6)
+                    places = {"graph": graph, "xy_um": xy_um[rows], "n_domains": k, "seed": 0}
+                    niche({"counts": spots.X[rows]}, **places, clustering=clustering)
+                    done += 1
+                except HistoscribeError:
+                    refused += 1
+    print(f"hard_few {done} divided, {refused} refused, of 1 to 30 spots")
+
+
+def many() -> None:
+    """Sizes on both sides of where pooling could begin: spots of Visium's pitch, and bins."""
+    for pitch_um, sizes in ((100.0, (14_884, 15_129, 30_276)), (8.0, (14_884, 15_129, 49_729, 50_625))):
+        for n in sizes:
+            counts, xy_um, truth = simulated(n, 300)
+            xy_um = xy_um / 8.0 * pitch_um
+            graph = lattice_graph(xy_um, kind="square", pitch_um=pitch_um)
+            start = perf_counter()
+            found = niche({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=6, seed=0)
+            ari = adjusted_rand_index(found.labels, truth)
+            print(f"hard_size_{n}_{pitch_um:g}um {ari:.3f} ARI, {perf_counter() - start:.0f} s", flush=True)
+
+
+PARTS: dict[str, Callable[[], None]] = {"dead": dead, "black": black, "few": few, "many": many}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name in parser.parse_args().parts:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Dead spots of a section that was read: see `expression.dead_spots`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from histoscribe.expression.dead_spots import dead_spots
+from histoscribe.section import Section
+from histoscribe.slide.tissue import TissueMask
+
+
+def dead_spots_of(section: Section, mask: TissueMask | None) -> NDArray[np.bool_]:
+    """Say of each spot, (n,), whether its measurement failed; of none where nothing was counted."""
+    if not section.has_counts:
+        return np.zeros(section.spots.n_obs, bool)
+    total = np.asarray(section.spots.X.sum(axis=1), np.float64).ravel()
+    return dead_spots(total, section.xy_um, on_tissue=None if mask is None else mask.at(section.xy_px))

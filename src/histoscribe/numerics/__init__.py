@@ -1,0 +1,1 @@
+"""Small mathematics that several rooms share. Arrays in, arrays out."""

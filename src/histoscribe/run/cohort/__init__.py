@@ -1,0 +1,1 @@
+"""Several sections with their patients: evaluate, fit and predict."""
