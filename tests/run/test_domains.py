@@ -145,8 +145,8 @@ def test_options_of_efnst_reach_it_from_the_command_line_and_from_a_file(h5ad, t
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"method": "efnst", "components": 5}, "efnst takes no components"),
-        ({"efnst": {"epochs": 3}}, "niche takes no efnst"),
+        ({"method": "efnst", "components": 5}, "efnst has no setting components"),
+        ({"efnst": {"epochs": 3}}, "niche has no setting efnst"),
         ({"method": "efnst", "efnst": {"epoch": 3}}, "did you mean epochs"),
         ({"method": "efnst", "efnst": {"mask_rate": 1.5}}, "mask_rate"),
         ({"edge_weight": "cosine"}, "no edges to weigh"),

@@ -114,6 +114,6 @@ def test_options_of_efnst_and_places_by_umap_are_for_several_sections_too(sheet,
 
 
 def test_what_efnst_does_not_take_is_refused_before_any_section_is_described(sheet, tmp_path):
-    with pytest.raises(InputError, match="efnst takes no components"):
+    with pytest.raises(InputError, match="efnst has no setting components"):
         hs.find_domains(sheet, out=tmp_path / "r", config=ASKED.updated(components=5))
     assert not list(tmp_path.glob("r/*/embedding.zarr"))

@@ -202,7 +202,7 @@ def method_options(method: str, config: RunConfig) -> dict[str, Any]:
     refused = [name for name in given if name not in taken]
     if refused:
         raise ConfigError(
-            f"the method {method} takes no {listing(refused)}",
+            f"the method {method} has no setting {listing(refused)}",
             where="domains",
             found=listing([f"{name} = {given[name]}" for name in refused]),
             fix=f"leave {listing(refused)} out",
