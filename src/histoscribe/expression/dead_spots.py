@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-# less than this share of what the surroundings have: 40 spots of 32 real sections, of which 37 have less than .01, while
-# two of the other 11,526 have less than .07
+# less than this share of what the surroundings have: 40 spots of 32 real sections, 37 of which have less than .01; two
+# of the other 11,526 have less than .07
 _SHARE = 0.05
 # and so many robust standard deviations of the section below them
 _DEVIATIONS = 6.0

@@ -100,8 +100,8 @@ class Segmenter(Protocol):
 def black_areas(rgb: RGB, *, mpp: float) -> NDArray[np.bool_]:
     """Black areas wider than any nucleus, (h, w): frames, blots and what a scanner left out; no tissue.
 
-    A single pixel tells nothing: in a strongly stained section a nucleus can be as dark. The picture is continued by its
-    mirror image, so that a frame counts as twice as wide.
+    A single pixel tells nothing: in a strongly stained section a nucleus can be as dark. The picture is continued by
+    its mirror image, so that a frame counts as twice as wide.
     """
     black = np.asarray((rgb < _BLACK).all(axis=2))
     radius = _WIDER_THAN_UM / 2 / mpp
