@@ -1,6 +1,7 @@
 """Maps from a vendor's folder to files, and what is refused on the way."""
 
 import errno
+import re
 import shutil
 from pathlib import Path
 
@@ -301,3 +302,18 @@ def test_the_bins_of_visium_hd_become_spots_and_larger_bins(tmp_path):
     assert large.spots.X.sum() == pytest.approx(phantom.bin_counts(2)[phantom.on_tissue(phantom.layout(2))].sum())
     with pytest.raises(InputError, match="no bins of 2 um"):
         hd_section(tmp_path)
+
+
+def test_what_a_very_fine_grid_costs_is_said_before_the_work(vendor, tmp_path, monkeypatch):
+    monkeypatch.setattr("histoscribe.run.maps.plan._MANY_CELLS", 100_000)
+    said = []
+
+    def listen(event):
+        if event["event"] == "note":
+            said.append(event["text"])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hs.map_section(vendor, out=tmp_path / "fine", um=2.0, genes="top:2", listen=listen)
+    assert re.search(r"\d+ million cells of 2 um(.|\n)*about \d+ minutes(.|\n)*GB on the disk", said[0])
+    assert not (tmp_path / "fine").exists()

@@ -15,6 +15,7 @@ from histoscribe.run.cohort.fit import fit
 from histoscribe.run.cohort.options import PredictOptions
 from histoscribe.run.cohort.planning import plan_folds, rehearse, whole
 from histoscribe.run.cohort.predict import predict
+from histoscribe.run.cohort.sections import read_sections
 from histoscribe.run.requests import requests_of
 
 OPTIONS = PredictOptions(heads=("ridge",), encoders=("morphology",), tile_um=(112.0,), n_genes=5)
@@ -145,6 +146,26 @@ def test_sections_that_share_no_genes_are_refused(work, cohort, tmp_path):
 
     with pytest.raises(HistoscribeError, match="share no genes"):
         work(tables(cohort, tmp_path, renamed), out=tmp_path / "r", options=OPTIONS)
+
+
+@pytest.mark.parametrize("work", [evaluate, fit])
+def test_one_section_with_genes_written_in_other_capitals_is_refused(work, cohort, tmp_path):
+    def lowered(number, spots):
+        spots.var_names = [gene.lower() if number == 2 else gene.upper() for gene in spots.var_names]
+        return spots
+
+    with pytest.raises(HistoscribeError, match=r"share no genes(.|\n)*capitals"):
+        work(tables(cohort, tmp_path, lowered), out=tmp_path / "r", options=OPTIONS)
+
+
+def test_genes_that_one_section_lacks_are_noted(cohort, tmp_path):
+    def cut(number, spots):
+        return spots[:, : spots.n_vars - 10 * (number == 1)].copy()
+
+    files, _ = read_sections(tables(cohort, tmp_path, cut), OPTIONS)
+    notes = [[note for note in one.notes if "were not measured here" in note] for one in files]
+    assert [len(some) for some in notes] == [0, 1, 0]
+    assert notes[1][0].startswith("10 of the 40 genes")
 
 
 @pytest.mark.parametrize("work", [evaluate, fit])

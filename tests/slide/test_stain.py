@@ -153,6 +153,13 @@ def test_a_reference_without_tissue_is_refused(method: str, tiles: np.ndarray) -
         fit_stain(method, tiles)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_grey_tissue_is_refused_with_the_name_of_its_section(method: str) -> None:
+    grey = np.repeat(stained(OTHER)[..., 1:2], 3, axis=3)
+    with pytest.raises(InputError, match=r"section 'B': (.|\n)*all tissue has one colour"):
+        fit_stain(method, stained(OTHER)).for_section(grey, where="section 'B'")
+
+
 @pytest.mark.parametrize("tiles", [stained(OTHER)[0], stained(OTHER).astype(np.float32), stained(OTHER)[..., :1]])
 def test_tiles_of_another_kind_are_refused(tiles: np.ndarray) -> None:
     with pytest.raises(InputError, match="measured on tiles"):

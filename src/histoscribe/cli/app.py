@@ -69,15 +69,22 @@ def say(text: str) -> None:
 
 @contextmanager
 def listener(show: Show | None) -> Iterator[Listener]:
-    """Give a progress bar where there is a terminal, a log where one is asked for."""
+    """Give a progress bar where there is a terminal, notes before long work, a log where one is asked for."""
     show = show or Show()
     with ExitStack() as stack:
         listeners: list[Listener] = []
         if show.log_json is not None:
             listeners.append(stack.enter_context(json_log(show.log_json)))
+        if not show.quiet:
+            listeners.append(_print_note)
         if err.is_terminal and not show.quiet:
             listeners.append(_Bar(stack.enter_context(_progress())))
         yield broadcast(listeners)
+
+
+def _print_note(event: Event) -> None:
+    if event["event"] == "note":
+        err.print(escape(f"note    {event['text']}"))
 
 
 def print_notes(notes: Sequence[str]) -> None:

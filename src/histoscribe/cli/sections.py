@@ -14,6 +14,7 @@ from histoscribe.run import demo as demo_module
 from histoscribe.run import doctor as doctor_module
 from histoscribe.run import verbs
 from histoscribe.run.section.settings import RunConfig
+from histoscribe.section import PICTURE
 
 
 @app.command
@@ -36,18 +37,22 @@ def demo(
 
 @app.command
 @documented_by(verbs.check)
-def check(path: Path, *, allow_damaged: bool = False) -> int:
+def check(path: Path, *, allow_damaged: bool = False, mpp: float | None = None) -> int:
     """Print what was read and every finding of the preflight."""
     status = 0
-    for reading, found in verbs.check(path, allow_damaged=allow_damaged):
+    for reading, found in verbs.check(path, allow_damaged=allow_damaged, mpp=mpp):
         if isinstance(reading, HistoscribeError) or found is None:
             err.print(f"[red]refused[/red] {escape(str(reading))}")
             status = REFUSED
             continue
         section = reading.section
-        genes = f"{section.spots.n_vars:,} genes" if section.has_counts else "no counts"
         say(f"{section.name}: {reading.format} ({reading.why})")
-        say(f"  {section.spots.n_obs:,} spots, {genes}, {section.mpp:.4g} um/px")
+        if section.platform == PICTURE:
+            size = "{:,} x {:,} px".format(*section.require_image().shape[::-1])
+        else:
+            genes = f"{section.spots.n_vars:,} genes" if section.has_counts else "no counts"
+            size = f"{section.spots.n_obs:,} spots, {genes}"
+        say(f"  {size}, {section.mpp:.4g} um/px")
         for note in reading.notes:
             say(f"  note: {note}")
         for finding in found.findings:

@@ -51,11 +51,11 @@ class StainReference:
     @classmethod
     def fit(cls, section: Section, method: str, *, tile_um: float) -> "StainReference":
         """Measure a section's stain; raises InputError where it shows hardly any tissue."""
-        return cls(section.name, fit_stain(method, _sample(section, tile_um)), tile_um)
+        return cls(section.name, fit_stain(method, _sample(section, tile_um), where=_named(section)), tile_um)
 
     def on(self, section: Section) -> StainNormaliser:
         """Return the normaliser set for `section`; raises InputError where that shows hardly any tissue."""
-        return self.normaliser.for_section(_sample(section, self.tile_um))
+        return self.normaliser.for_section(_sample(section, self.tile_um), where=_named(section))
 
     def record(self) -> dict[str, Any]:
         """Return plain values, fit for JSON."""
@@ -104,6 +104,10 @@ class StainedEncoder:
     def encode_grid(self, tiles: RGB) -> Features:
         """Encode normalised tiles to grids, (n, h, w, 3) uint8 -> (n, gh, gw, d) float32."""
         return self.encoder.encode_grid(self.normaliser.transform(tiles))
+
+
+def _named(section: Section) -> str:
+    return f"section {section.name!r}"
 
 
 def _sample(section: Section, tile_um: float) -> RGB:

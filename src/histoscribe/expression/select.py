@@ -25,7 +25,7 @@ def shared_genes(sections: Sequence[Measured]) -> tuple[str, ...]:
             where=listing(section.name for section in sections),
             expected="the same names of genes in every section",
             found="; ".join(f"{section.name}: {listing(section.genes, 3)}" for section in sections[:3]),
-            fix="use one kind of name, symbols or Ensembl identifiers, and one species in all sections",
+            fix="use one kind of name, symbols or Ensembl identifiers, written alike (capitals too), and one species",
         )
     return tuple(sorted(shared))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from histoscribe.errors import InputError
 from histoscribe.io.dead_spots import dead_spots_of
 from histoscribe.io.preflight_counts import counts_findings, spots_findings
-from histoscribe.io.preflight_findings import Finding
+from histoscribe.io.preflight_findings import Finding, Level
 from histoscribe.io.preflight_lattice import fit_lattice, measured_mpp
 from histoscribe.io.preflight_placement import (
     Verdict,
@@ -25,8 +25,9 @@ from histoscribe.io.preflight_placement import (
     tissue_finding,
 )
 from histoscribe.io.preflight_scale import all_sources, lattice_finding, mpp_finding, spot_size_finding
+from histoscribe.io.preflight_stain import stain_finding
 from histoscribe.io.reading import Reading
-from histoscribe.section import Section
+from histoscribe.section import PICTURE, Section
 from histoscribe.slide.tissue import TissueMask, tissue_mask
 
 
@@ -75,12 +76,12 @@ class Preflight:
 
 
 def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray[np.bool_] | None = None) -> Preflight:
-    """Check that the parts of a section fit each other.
+    """Check that the parts of a section fit each other, and that its picture can be H&E.
 
     Parameters
     ----------
     reading
-        The section as read.
+        The section as read, or a picture alone, of which only the stain is judged.
     mask
         The section's tissue where it is already known; found from the image otherwise.
     dead
@@ -106,6 +107,8 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray
     ['spots inside the image', 'orientation']
     """
     section = reading.section
+    if section.platform == PICTURE:
+        return _picture_alone(section, mask)
     lattice = fit_lattice(section)
     measured = measured_mpp(section, lattice)
     sources = all_sources(reading, measured)
@@ -117,7 +120,8 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray
     else:
         mask = tissue_mask(section.image) if mask is None else mask
         verdict = None if mask.share == 0 else judge(reading, mask, lattice=lattice, measured_mpp=measured)
-        findings += [_blank_finding(section)] if verdict is None else _placement_findings(verdict, section)
+        findings += [_blank_finding(section, "refused")] if verdict is None else _placement_findings(verdict, section)
+        findings += [] if verdict is None else [stain_finding(section.image, mask)]
         on_tissue = verdict is not None and verdict.better is None and verdict.given.on_tissue >= 0.8
         findings.append(mpp_finding(sources, in_use=section.mpp, on_tissue=on_tissue))
         size = spot_size_finding(reading)
@@ -155,8 +159,16 @@ def _placement_findings(verdict: Verdict, section: Section) -> list[Finding]:
     return findings
 
 
-def _blank_finding(section: Section) -> Finding:
+def _picture_alone(section: Section, mask: TissueMask | None) -> Preflight:
+    image = section.require_image()
+    mask = tissue_mask(image) if mask is None else mask
+    # nothing to be found on it is a result too
+    finding = stain_finding(image, mask) if mask.share else _blank_finding(section, "warning")
+    return Preflight(section.name, (finding,), dict(image.mpp_by_source))
+
+
+def _blank_finding(section: Section, level: Level) -> Finding:
     image = section.require_image()
     message = f"No tissue was found in the {image.width:,} x {image.height:,} px image: it looks blank."
     evidence = {"width_px": float(image.width), "height_px": float(image.height)}
-    return Finding("spots on tissue", "refused", message, evidence, "give the H&E image of this section")
+    return Finding("tissue", level, message, evidence, "give the H&E image of this section")

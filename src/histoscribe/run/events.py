@@ -22,6 +22,11 @@ def stage_event(stage: str, state: str, *, section: str = "") -> Event:
     return {"event": "stage", "section": section, "stage": stage, "state": state}
 
 
+def note_event(text: str, *, section: str = "") -> Event:
+    """Say before the work what a user should know of it, such as that it takes long."""
+    return {"event": "note", "section": section, "text": text}
+
+
 def progress_of(listen: Listener, stage: str, *, section: str = "") -> Callable[[int, int], None]:
     """Return what a stage calls to say how far it is."""
 

@@ -14,6 +14,7 @@ from histoscribe.io.aliases import file_alias, section_alias
 from histoscribe.io.dead_spots import dead_spots_of
 from histoscribe.io.preflight import Preflight, preflight
 from histoscribe.io.preflight_counts import DEAD_SPOTS
+from histoscribe.io.preflight_stain import STAIN
 from histoscribe.io.reading import Reading, Request
 from histoscribe.run.identity import input_record
 from histoscribe.run.requests import is_picture
@@ -91,18 +92,12 @@ def read_input(request: Request, *, picture: bool = False) -> Input:
 
 def read_slide(request: Request) -> Input:
     """Read a section that has a picture, as `read_input` does, or a picture alone."""
-    if not is_alone(request):
-        return read_input(request, picture=True)
-    reading = _read_picture(request)
-    return Input(
-        section=reading.section,
-        tissue=tissue_mask(reading.section.require_image()),
-        preflight=Preflight(reading.section.name, ()),
-        record=input_record(reading, request),
-        notes=reading.notes,
-        name_of=reading.name_of,
-        reader=lambda: _read_picture(request).section,
-    )
+    return checked(reading_of(request), request, picture=True)
+
+
+def reading_of(request: Request) -> Reading:
+    """Read a section, or a picture alone; raises InputError where it cannot be read."""
+    return _read_picture(request) if is_alone(request) else read(request)
 
 
 def is_alone(request: Request) -> bool:
@@ -120,7 +115,7 @@ def checked(reading: Reading, request: Request, *, picture: bool = False) -> Inp
     found = preflight(reading, mask=mask, dead=dead)
     found.raise_if_refused()
     section.spots.obs[MEASURED] = ~dead
-    notes += [finding.message for finding in found.findings if finding.name == DEAD_SPOTS and finding.level != "ok"]
+    notes += [f.message for f in found.findings if f.name in (DEAD_SPOTS, STAIN) and f.level != "ok"]
     if request.align and mask is not None:
         section, note = _aligned(section, mask, reading)
         notes.append(note)
@@ -131,7 +126,7 @@ def checked(reading: Reading, request: Request, *, picture: bool = False) -> Inp
         input_record(reading, request),
         tuple(notes),
         reading.name_of,
-        lambda: read(request).section,
+        lambda: reading_of(request).section,
     )
 
 

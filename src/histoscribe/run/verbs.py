@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from histoscribe.errors import HistoscribeError, InputError
-from histoscribe.io import read
 from histoscribe.io.preflight import Preflight, preflight
 from histoscribe.io.reading import Reading
 from histoscribe.run.domains import find_in_all, settings_of
 from histoscribe.run.events import Listener, silent
+from histoscribe.run.inputs import reading_of
 from histoscribe.run.requests import ReadOptions, requests_of
 from histoscribe.run.section.settings import RunConfig
 from histoscribe.run.several import Outcome
@@ -62,25 +62,32 @@ def run_sections(
 
 
 def check(
-    path: Path | str, *, allow_damaged: bool = False
+    path: Path | str, *, allow_damaged: bool = False, mpp: float | None = None
 ) -> list[tuple[Reading | HistoscribeError, Preflight | None]]:
     """Read a section, or every section of a sample sheet, and say what fits, what does not and how to fix it.
 
     Parameters
     ----------
     path
-        Vendor folder, single file that carries everything, or samplesheet.csv.
+        Vendor folder, single file that carries everything, a picture alone, or samplesheet.csv.
     allow_damaged
         Read a picture that is known to be damaged, with a note, instead of refusing it.
+    mpp
+        Microns per pixel of the picture, where the file does not say so or says it wrongly; a sheet has a column.
 
     Returns
     -------
     Per section what was read and its preflight, or the error that kept it from being read.
+
+    Raises
+    ------
+    ConfigError
+        Microns per pixel beside a sheet.
     """
     found: list[tuple[Reading | HistoscribeError, Preflight | None]] = []
-    for request in requests_of(Path(path), ReadOptions(allow_damaged=allow_damaged)):
+    for request in requests_of(Path(path), ReadOptions(allow_damaged=allow_damaged), mpp=mpp):
         try:
-            reading = read(request)
+            reading = reading_of(request)
         except InputError as error:
             found.append((error, None))
         else:

@@ -45,8 +45,8 @@ class StainNormaliser:
     reference: NDArray[np.float64]
     source: NDArray[np.float64] | None = None
 
-    def for_section(self, tiles: RGB) -> "StainNormaliser":
-        """Return a normaliser for the section that `tiles`, (n, h, w, 3), were cut from.
+    def for_section(self, tiles: RGB, *, where: str | None = None) -> "StainNormaliser":
+        """Return a normaliser for the section `where` that `tiles`, (n, h, w, 3), were cut from.
 
         One measurement for the whole section keeps the differences between its tissues. Measured tile by tile, stroma
         without nuclei would be stretched until it has as much haematoxylin as a tumour. The reference does not change.
@@ -54,9 +54,9 @@ class StainNormaliser:
         Raises
         ------
         InputError
-            Where the tiles show hardly any tissue.
+            Where the tiles show hardly any tissue, or tissue of one colour.
         """
-        return replace(self, source=_measure_many(self.method, tiles))
+        return replace(self, source=_measure_many(self.method, tiles, where=where))
 
     def transform(self, tiles: RGB) -> RGB:
         """Tiles in the reference's colours, (n, h, w, 3) uint8 -> (n, h, w, 3) uint8.
@@ -109,7 +109,7 @@ class StainNormaliser:
         return made
 
 
-def fit_stain(method: str, tiles: RGB) -> StainNormaliser:
+def fit_stain(method: str, tiles: RGB, *, where: str | None = None) -> StainNormaliser:
     """Measure the stain of reference sections.
 
     Parameters
@@ -119,15 +119,17 @@ def fit_stain(method: str, tiles: RGB) -> StainNormaliser:
         Reinhard et al., IEEE CG&A 2001).
     tiles
         (n, h, w, 3) uint8, from reference or training sections only: never from a section that is used for testing.
+    where
+        What an error calls the section.
 
     Raises
     ------
     ConfigError
         Where there is no such method.
     InputError
-        Where the tiles are of the wrong kind or show hardly any tissue.
+        Where the tiles are of the wrong kind, show hardly any tissue, or tissue of one colour.
     """
-    return StainNormaliser(_known(method), _measure_many(method, tiles))
+    return StainNormaliser(_known(method), _measure_many(method, tiles, where=where))
 
 
 def _known(method: str) -> str:
@@ -136,7 +138,7 @@ def _known(method: str) -> str:
     return method
 
 
-def _measure_many(method: str, tiles: RGB) -> NDArray[np.float64]:
+def _measure_many(method: str, tiles: RGB, *, where: str | None) -> NDArray[np.float64]:
     """Statistics of all tissue pixels of the tiles, or of every k-th if there are very many."""
     if tiles.ndim != 4 or tiles.shape[3] != 3 or tiles.dtype != np.uint8:
         raise InputError(
@@ -148,13 +150,22 @@ def _measure_many(method: str, tiles: RGB) -> NDArray[np.float64]:
     )
     tissue = pixels[_tissue(pixels)]
     tissue = tissue[:: max(1, len(tissue) // _SAMPLE_PX)]
-    statistics = _METHODS[method][0](tissue) if len(tissue) >= _MIN_TISSUE_PX else None
-    if statistics is None:
+    if len(tissue) < _MIN_TISSUE_PX:
         raise InputError(
             "the stain cannot be measured: the tiles show hardly any stained tissue",
-            expected=f"at least {_MIN_TISSUE_PX} stained pixels of more than one colour",
+            where=where,
+            expected=f"at least {_MIN_TISSUE_PX} stained pixels",
             found=f"{len(tissue):,} among {len(tiles):,} tiles",
             fix="give tiles that lie on tissue",
+        )
+    statistics = _METHODS[method][0](tissue)
+    if statistics is None:
+        raise InputError(
+            "the stain cannot be measured: all tissue has one colour",
+            where=where,
+            expected="haematoxylin and eosin",
+            found="a grey picture, or a single stain",
+            fix="give the picture in colour, or leave the setting stain at none",
         )
     return statistics
 

@@ -1,14 +1,15 @@
 """The sections that are predicted from and on: read, checked, described by encoders, and recorded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 from histoscribe.encoders import Card, Encoder, build_encoder
 from histoscribe.encoders.stain import StainReference
-from histoscribe.errors import ConfigError, HistoscribeError, InputError
+from histoscribe.errors import ConfigError, HistoscribeError, InputError, listing
+from histoscribe.expression.select import shared_genes
 from histoscribe.io.reading import Request
 from histoscribe.io.samplesheet import read_abundance_tables
 from histoscribe.predict.splits import Fold
@@ -49,7 +50,28 @@ def read_sections(path: Path, options: PredictOptions) -> tuple[list[SectionFile
     if options.target == "abundance":
         # the test slides of a challenge file: nothing was measured on them
         files = [one for one in files if one.measured is None or not _is_challenge_test(one)]
+    else:
+        files = _missing_genes_named(files)
     return files, skipped
+
+
+def _missing_genes_named(files: Sequence[SectionFiles]) -> list[SectionFiles]:
+    """Note of each section which genes of the others it lacks; raises InputError where the sections share none."""
+    counted = [one.measured for one in files if one.measured is not None and one.measured.genes]
+    if len(counted) < 2:
+        return list(files)
+    shared_genes(counted)
+    every = sorted(set().union(*(measured.genes for measured in counted)))
+    named = []
+    for one in files:
+        own = set(one.measured.genes) if one.measured is not None else set(every)
+        lacking = [gene for gene in every if gene not in own]
+        note = (
+            f"{len(lacking):,} of the {len(every):,} genes of all sections were not measured here "
+            f"({listing(lacking, 3)}): they are not learnt where this section trains, and have no score on it"
+        )
+        named.append(replace(one, notes=(*one.notes, note)) if lacking else one)
+    return named
 
 
 def _measured_files(request: Request, tables: Mapping[str, Path], options: PredictOptions) -> SectionFiles:

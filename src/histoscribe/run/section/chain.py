@@ -18,7 +18,7 @@ import pandas as pd
 
 from histoscribe.errors import ConfigError, listing
 from histoscribe.io.reading import Request
-from histoscribe.run.events import Listener
+from histoscribe.run.events import Listener, note_event
 from histoscribe.run.identity import code_fingerprint, versions
 from histoscribe.run.inputs import Input, read_input
 from histoscribe.run.job import Job
@@ -98,6 +98,8 @@ def run_chain(given: Input, plan: Plan, *, out: Path, listen: Listener, labels: 
     with ExitStack() as stack:
         if plan.maps is not None:
             stack.enter_context(explaining_full_disk(out, plan.maps.needed_bytes))
+            if costs := plan.maps.costs():
+                listen(note_event(costs, section=given.section.name))
         draft = stack.enter_context(writing_result(out))
         job = Job(draft, given.section.name, given.record, listen)
         job.stage("check", None, lambda to: check_stage(to, given))

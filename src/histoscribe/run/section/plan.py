@@ -138,6 +138,7 @@ def plan_run(given: Input, config: RunConfig, *, command: str = "run") -> Plan:
         raise InputError(
             "there is neither a picture nor counts, so there is nothing to find domains in",
             where=name,
+            found="; ".join(given.notes) or None,
             fix="give raw counts, or the H&E image",
         )
     n_spots = int(section.measured.sum())
