@@ -1,4 +1,4 @@
-"""Claim: what real tissue does to a section changes little elsewhere: dead spots, black areas, few spots, many spots.
+"""Claim: what real tissue does to a section changes little elsewhere: dead spots, wild counts, black areas, sizes.
 
 Every disturbed value stands beside the undisturbed one. Domains are scored on spots that were not touched; nuclei are
 counted well inside a black frame, or outside a blot, on a phantom and on two real tiles.
@@ -57,11 +57,55 @@ def dead() -> None:
             )
 
 
-def _domains(spots, truth: np.ndarray, rows: np.ndarray) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        spots.write_h5ad(Path(folder) / "spots.h5ad")
-        hs.find_domains(Path(folder) / "spots.h5ad", out=Path(folder) / "out", n_domains=N_DOMAINS)
-        labels = pd.read_csv(Path(folder) / "out" / "domains.csv")["domain"].to_numpy()
+def wild() -> None:
+    """Wild counts, copied profiles, a noisy gene, a saturated stripe: domains of the spots that were not touched."""
+    phantom = make_phantom(11, size_um=2400.0, mpp=2.0, n_domains=N_DOMAINS, n_genes=200)
+    spots = phantom.spots()
+    del spots.uns["phantom"]
+    truth = spots.obs["domain"].to_numpy(str)
+    counts = spots.X.toarray()
+    rng = np.random.default_rng(0)
+
+    def said(name: str, harmed: np.ndarray, rows: np.ndarray) -> None:
+        changed = spots.copy()
+        changed.X = sparse.csr_matrix(harmed.astype(np.float32))
+        print(f"hard_{name} {_domains(changed, truth, rows):.3f} ARI", flush=True)
+
+    said("wild_none", counts, np.array([], int))
+    for n in (1, 5, 20):
+        rows = rng.choice(len(counts), n, replace=False)
+        for value in (1e4, 1e6):
+            harmed = counts.copy()
+            harmed[rows, 7] = value
+            said(f"wild_{n}_of_{value:.0e}", harmed, rows)
+        harmed = counts.copy()
+        harmed[rows] = counts[rows[0]]
+        said(f"copied_{n}", harmed, rows)
+        said(f"ten_times_{n}", np.where(np.isin(np.arange(len(counts)), rows)[:, None], 10 * counts, counts), rows)
+    for spread in (1, 3):
+        harmed = counts.copy()
+        harmed[:, 7] = np.round(np.exp(rng.normal(4, spread, len(counts))))
+        said(f"noisy_gene_{spread}", harmed, np.array([], int))
+    height, width = phantom.image.shapes[0]
+    picture = phantom.image.read(0, 0, width, height)
+    for name, value in (("none", None), ("white", 255), ("black", 0)):
+        striped = picture.copy()
+        if value is not None:
+            striped[:, width // 2 : width // 2 + 60] = value
+        print(f"hard_stripe_{name} {_domains(spots, truth, np.array([], int), picture=striped):.3f} ARI", flush=True)
+
+
+def _domains(spots, truth: np.ndarray, rows: np.ndarray, picture: np.ndarray | None = None) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        spots.write_h5ad(folder / "spots.h5ad")
+        given = folder / "spots.h5ad"
+        if picture is not None:
+            Image.fromarray(picture).save(folder / "he.png")
+            given = folder / "sheet.csv"
+            given.write_text("section,path,image,mpp\none,spots.h5ad,he.png,2.0\n")
+        hs.find_domains(given, out=folder / "out", n_domains=N_DOMAINS)
+        labels = pd.read_csv(next((folder / "out").rglob("domains.csv")))["domain"].to_numpy()
     others = np.delete(np.arange(len(truth)), rows)
     return adjusted_rand_index(labels[others], truth[others])
 
@@ -122,7 +166,7 @@ def many() -> None:
             print(f"hard_size_{n}_{pitch_um:g}um {ari:.3f} ARI, {perf_counter() - start:.0f} s", flush=True)
 
 
-PARTS: dict[str, Callable[[], None]] = {"dead": dead, "black": black, "few": few, "many": many}
+PARTS: dict[str, Callable[[], None]] = {"dead": dead, "wild": wild, "black": black, "few": few, "many": many}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from histoscribe.expression.dead_spots import dead_spots
+from histoscribe.expression.dead_spots import dead_spots, swamped_spots
 
 ROW, COLUMN = (axis.ravel() for axis in np.mgrid[:20, :20])
 XY = 100.0 * np.column_stack([COLUMN, ROW])
@@ -63,3 +63,26 @@ def test_order_and_scale_do_not_matter():
 @pytest.mark.parametrize("n", [0, 1, 4, 12])
 def test_a_handful_of_spots_says_nothing(n):
     assert not dead_spots(np.zeros(n), XY[:n]).any()
+
+
+@pytest.mark.parametrize("wild", [5e4, 1e6, 1e9])
+def test_spots_with_one_wild_count_are_found_and_no_others(wild):
+    total = depths(4000)
+    largest = np.round(0.1 * total)
+    rows = [5, 6, 77]
+    total[rows] += wild
+    largest[rows] = wild
+    assert np.array_equal(np.flatnonzero(swamped_spots(total, largest, XY)), rows)
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 12])
+def test_a_handful_of_spots_are_never_swamped(n):
+    assert not swamped_spots(np.full(n, 9.0), np.full(n, 9.0), XY[:n]).any()
+
+
+def test_deep_spots_and_genes_that_have_most_of_every_spot_are_no_wild_counts():
+    total = depths(4000)
+    total[[5, 6, 77]] *= 20
+    assert not swamped_spots(total, np.round(0.3 * total), XY).any()
+    total = depths(4000)
+    assert not swamped_spots(total, np.round(0.95 * total), XY).any()

@@ -37,7 +37,7 @@ def vendor(tmp_path_factory) -> Path:
     from histoscribe.phantom import make_phantom, write_spaceranger
 
     folder = tmp_path_factory.mktemp("phantom") / "section"
-    write_spaceranger(make_phantom(3, size_um=900.0, mpp=1.0, n_domains=3, n_genes=80), folder)
+    write_spaceranger(make_phantom(3, size_um=900.0, mpp=1.0, n_domains=3), folder)
     return folder
 
 

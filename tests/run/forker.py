@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.figure
 import spatialdata  # noqa: F401
 
+from conftest import drawing_small
 from histoscribe.domains import DOMAINS
 from histoscribe.encoders import build_encoder, load_card
 from histoscribe.run.events import json_log
@@ -40,4 +41,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with drawing_small():
+        main()

@@ -13,6 +13,7 @@ import sklearn.decomposition
 import spatialdata
 import xarray
 
+from conftest import drawing_small
 from histoscribe.maps import MAPPERS
 from histoscribe.run.maps.section import map_section
 from histoscribe.run.maps.settings import MapSettings
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with drawing_small():
+        main()

@@ -95,7 +95,8 @@ def test_the_strongest_markers_of_each_domain_are_mapped_and_said(marked):
     table = pd.read_csv(out / "markers.csv")
     own = [group["gene"].tolist() for _, group in table.groupby("domain")]
     maps = hs.read_maps(out)
-    assert maps.genes == (*(genes[0] for genes in own), *(genes[1] for genes in own))
+    # one gene may mark two domains
+    assert maps.genes == tuple(dict.fromkeys(genes[rank] for rank in range(2) for genes in own))
     assert maps.notes[-1] == "the genes are the strongest markers of each of 3 domains, at most 2 of each"
     assert maps.notes[-1][1:] in (out / "maps" / "report.html").read_text()
 

@@ -51,10 +51,27 @@ def whole(spots, tmp_path_factory):
     return domains_of(spots, tmp_path_factory.mktemp("whole"))[1]
 
 
-@pytest.fixture(scope="module", params=[0.0, 0.005], ids=["no counts", "hardly any counts"])
+def swamped(table, rows):
+    """The same spots, in some of which one gene has a million counts."""
+    table = table.copy()
+    counts = table.X.tolil()
+    counts[rows, 7] = 1e6
+    table.X = counts.tocsr()
+    return table
+
+
+HARM = {
+    "no counts": (lambda table, rows: killed(table, rows), "dead spots", "hardly any counts"),
+    "hardly any counts": (lambda table, rows: killed(table, rows, 0.005), "dead spots", "hardly any counts"),
+    "one wild count": (swamped, "swamped spots", "one gene has nearly all counts"),
+}
+
+
+@pytest.fixture(scope="module", params=HARM)
 def harmed(request, spots, rows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("harmed")
-    return *domains_of(killed(spots, rows, request.param), folder), folder / "out"
+    harm, name, words = HARM[request.param]
+    return *domains_of(harm(spots, rows), folder), folder / "out", name, words
 
 
 def test_the_other_spots_keep_their_domains(whole, harmed, rows):
@@ -69,17 +86,17 @@ def test_dead_spots_have_their_surroundings_domain_and_no_confidence(whole, harm
 
 
 def test_how_many_are_dead_is_said_in_one_line_and_recorded(harmed, spots, rows):
-    outcome, _, out = harmed
-    (note,) = [note for note in outcome.notes if "hardly any counts" in note]
+    outcome, _, out, name, words = harmed
+    (note,) = [note for note in outcome.notes if words in note]
     assert f"{N_DEAD} of {spots.n_obs} spots" in note
     assert json.loads((out / "domains.json").read_text())["dead_spots"] == N_DEAD
     assert np.array_equal(np.flatnonzero(~section_of(out).measured), np.sort(rows))
     findings = json.loads((out / "preflight.json").read_text())["findings"]
-    assert [one["level"] for one in findings if one["name"] == "dead spots"] == ["warning"]
+    assert [one["level"] for one in findings if one["name"] == name] == ["warning"]
 
 
 def test_they_are_not_scored(harmed, spots, rows, tmp_path):
-    _, found, out = harmed
+    _, found, out, _, _ = harmed
     labels = pd.DataFrame({"barcode": spots.obs_names, "label": spots.obs["domain"].to_numpy()})
     labels.to_csv(tmp_path / "labels.csv", index=False)
     scores = hs.score_domains(out, labels=tmp_path / "labels.csv")
@@ -97,13 +114,14 @@ def test_a_method_that_reads_the_picture_alone_takes_all_spots(vendor, tmp_path)
 
 @pytest.fixture(scope="module")
 def with_picture(spots, rows, tmp_path_factory):
-    """A folder with the counts' h5ad and its picture beside it, whole and harmed."""
+    """A folder with the counts' h5ad and its picture beside it, whole and harmed in both ways."""
     folder = tmp_path_factory.mktemp("pictures")
     picture = make_phantom(3, size_um=1500.0, mpp=2.0, n_domains=3, n_genes=80).image
     height, width = picture.shapes[0]
     Image.fromarray(picture.read(0, 0, width, height)).save(folder / "he.png")
     sheet = [("section", "patient", "path", "image", "mpp")]
-    for name, table in (("whole", spots), ("harmed", killed(spots, rows))):
+    harmed = swamped(killed(spots, rows[:5]), rows[5:])
+    for name, table in (("whole", spots), ("harmed", harmed)):
         table.write_h5ad(folder / f"{name}.h5ad")
         sheet.append((name, name, f"{name}.h5ad", "he.png", "2.0"))
     (folder / "sheet.csv").write_text("\n".join(",".join(row) for row in sheet) + "\n")

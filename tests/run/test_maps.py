@@ -170,7 +170,7 @@ def test_the_command_line_trains_the_autoencoder_and_keeps_its_networks(vendor, 
     assert f"{like:.3f}" in (tmp_path / "o" / "maps" / "report.html").read_text()
     assert (tmp_path / "o" / "maps" / "figures" / "reconstruction.png").is_file()
     with PIL.Image.open(tmp_path / "o" / "maps" / "reconstructed.png") as picture:
-        assert picture.size == (280, 280)  # 35 cells of 32 um, 8 pixels each
+        assert picture.size == (232, 232)  # 29 cells of 32 um, 8 pixels each
     assert '"progress"' in log.read_text()
 
 

@@ -1,4 +1,4 @@
-"""Spots on which the measurement failed: hardly any molecules where their surroundings have many.
+"""Spots on which the measurement failed: hardly any molecules where their surroundings have many, or one wild count.
 
 A spot without counts has no expression profile, only noise, and a method that takes it for one gives it a domain of its
 own or bends a map around it. Few molecules alone are no failure: cells in a shallow section, fat, fibres and lumen have
@@ -18,6 +18,9 @@ _DEVIATIONS = 6.0
 # and less likely than this where a quarter of what the surroundings have was to be expected
 _LIKELY, _EXPECTED = 1e-3, 0.25
 _AROUND = 12
+# where one gene has so much of a spot's molecules, and the spot so many times those of its surroundings, little is left
+# of its profile; in 32 real sections no gene has more than .16 of a spot with 100 molecules
+_ONE_GENE, _TIMES = 0.8, 4.0
 # two dead spots hide each other, and a row of them one behind the other
 _ROUNDS = 8
 
@@ -77,10 +80,51 @@ def dead_spots(
     return dead
 
 
-def _around(depth: NDArray[np.float64], xy_um: NDArray[np.float64], *, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Median depth of the nearest spots that are alive, the spot itself left out, (n,)."""
+def _around(value: NDArray[np.float64], xy_um: NDArray[np.float64], *, alive: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Median of a value (n,) over the nearest spots that are alive, the spot itself left out, (n,)."""
     places = np.flatnonzero(alive)
     found = places[cKDTree(xy_um[places]).query(xy_um, k=_AROUND + 1)[1]]  # (n, k)
-    itself = found == np.arange(len(depth))[:, None]
+    itself = found == np.arange(len(value))[:, None]
     itself[~itself.any(axis=1), -1] = True
-    return np.asarray(np.median(depth[found[~itself].reshape(-1, _AROUND)], axis=1))
+    return np.asarray(np.median(value[found[~itself].reshape(-1, _AROUND)], axis=1))
+
+
+def swamped_spots(
+    total: NDArray[np.floating], largest: NDArray[np.floating], xy_um: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Say of each spot whether one wild count swamps its profile.
+
+    Relative to 10,000 molecules, a count of a million leaves nothing of a spot's other genes.
+
+    Parameters
+    ----------
+    total
+        Molecules of each spot, (n,).
+    largest
+        The largest count of each spot, (n,).
+    xy_um
+        Centres of the spots, (n, 2), x before y.
+
+    Returns
+    -------
+    (n,) bool: one gene has four fifths of the molecules, twice the share that one gene has on the twelve nearest spots,
+    and the spot has four times their molecules.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from histoscribe.expression.dead_spots import swamped_spots
+    >>> row, column = (axis.ravel() for axis in np.mgrid[:10, :10])
+    >>> total, largest = np.full(100, 4000), np.full(100, 300)
+    >>> total[14], largest[14] = 1_003_700, 1_000_000
+    >>> np.flatnonzero(swamped_spots(total, largest, 100.0 * np.column_stack([column, row])))
+    array([14])
+    """
+    total = np.asarray(total, np.float64)
+    share = np.asarray(largest) / np.maximum(total, 1.0)
+    if len(total) <= _AROUND or not (share > _ONE_GENE).any():
+        return np.zeros(len(total), bool)
+    every = np.ones(len(total), bool)
+    many = total > _TIMES * np.expm1(_around(np.log1p(total), xy_um, alive=every))
+    usual = _around(share, xy_um, alive=every)
+    return np.asarray(many & (share > _ONE_GENE) & (usual < _ONE_GENE / 2))

@@ -8,7 +8,11 @@ from histoscribe.section import Section
 
 _FEW, _TOO_FEW = 50, 4
 _EMPTY = 0.05
-DEAD_SPOTS = "dead spots"
+DEAD_SPOTS, SWAMPED_SPOTS = "dead spots", "swamped spots"
+_LEFT_OUT = (
+    "Nothing is learnt from their counts or scored on them; domains found from counts give them their neighbours' with "
+    "confidence 0."
+)
 
 
 def spots_findings(section: Section) -> list[Finding]:
@@ -26,12 +30,12 @@ def spots_findings(section: Section) -> list[Finding]:
 
 
 def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Finding]:
-    """Check for missing counts, empty and dead spots, constant genes, and values that are no counts.
+    """Check for missing counts, empty, dead and swamped spots, constant genes, and values that are no counts.
 
     Parameters
     ----------
     dead
-        (n,) spots whose measurement failed, from `dead_spots`.
+        (n,) spots whose measurement failed, from `dead_spots_of`.
     """
     X = section.spots.X
     n, genes = section.spots.shape
@@ -50,26 +54,31 @@ def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Findin
     level: Level = "warning" if empty > _EMPTY else "ok"
     fix = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
     findings.append(Finding("empty spots", level, message, evidence, fix))
-    return [*findings, _dead(total, dead), _constant(section)]
+    return [*findings, *_dead(total, dead), _constant(section)]
 
 
-def _dead(total: NDArray[np.float64], dead: NDArray[np.bool_]) -> Finding:
-    n = int(dead.sum())
-    evidence: dict[str, float] = {"n_dead": n, "n_spots": len(dead)}
-    if not n:
-        return Finding(DEAD_SPOTS, "ok", "No spot has hardly any counts where its surroundings have many.", evidence)
-    message = (
-        f"{n:,} of {len(dead):,} spots have hardly any counts (at most {total[dead].max():,.0f}) where their "
-        "surroundings have many: the measurement failed there. Nothing is learnt from their counts or scored on them; "
-        "domains found from counts give them their neighbours' with confidence 0."
-    )
-    return Finding(
-        DEAD_SPOTS,
-        "warning",
-        message,
-        evidence,
-        "nothing has to be done; where many lie together, look at the slide there",
-    )
+def _dead(total: NDArray[np.float64], dead: NDArray[np.bool_]) -> list[Finding]:
+    swamped = dead & (total > np.median(total[~dead])) if not dead.all() else np.zeros_like(dead)
+    low = dead & ~swamped
+    n_low, n_swamped, n = int(low.sum()), int(swamped.sum()), len(dead)
+    if not n_low:
+        message = "No spot has hardly any counts where its surroundings have many."
+        found = [Finding(DEAD_SPOTS, "ok", message, {"n_dead": 0, "n_spots": n})]
+    else:
+        message = (
+            f"{n_low:,} of {n:,} spots have hardly any counts (at most {total[low].max():,.0f}) where their "
+            f"surroundings have many: the measurement failed there. {_LEFT_OUT}"
+        )
+        fix = "nothing has to be done; where many lie together, look at the slide there"
+        found = [Finding(DEAD_SPOTS, "warning", message, {"n_dead": n_low, "n_spots": n}, fix)]
+    if n_swamped:
+        message = (
+            f"On {n_swamped:,} of {n:,} spots one gene has nearly all counts, and the spot many times those of its "
+            f"surroundings (up to {total[swamped].max():,.0f}): nothing is left of the other genes there. {_LEFT_OUT}"
+        )
+        fix = "look at these counts in the matrix: a value that was typed or summed wrongly can be corrected"
+        found.append(Finding(SWAMPED_SPOTS, "warning", message, {"n_swamped": n_swamped, "n_spots": n}, fix))
+    return found
 
 
 def _raw(values: NDArray[np.float64], genes: int) -> Finding:

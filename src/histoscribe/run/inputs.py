@@ -13,7 +13,7 @@ from histoscribe.io import read
 from histoscribe.io.aliases import file_alias, section_alias
 from histoscribe.io.dead_spots import dead_spots_of
 from histoscribe.io.preflight import Preflight, preflight
-from histoscribe.io.preflight_counts import DEAD_SPOTS
+from histoscribe.io.preflight_counts import DEAD_SPOTS, SWAMPED_SPOTS
 from histoscribe.io.preflight_stain import STAIN
 from histoscribe.io.reading import Reading, Request
 from histoscribe.run.identity import input_record
@@ -115,7 +115,8 @@ def checked(reading: Reading, request: Request, *, picture: bool = False) -> Inp
     found = preflight(reading, mask=mask, dead=dead)
     found.raise_if_refused()
     section.spots.obs[MEASURED] = ~dead
-    notes += [f.message for f in found.findings if f.name in (DEAD_SPOTS, STAIN) and f.level != "ok"]
+    said = (DEAD_SPOTS, SWAMPED_SPOTS, STAIN)
+    notes += [finding.message for finding in found.findings if finding.name in said and finding.level != "ok"]
     if request.align and mask is not None:
         section, note = _aligned(section, mask, reading)
         notes.append(note)
