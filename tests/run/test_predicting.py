@@ -204,6 +204,8 @@ def test_a_model_predicts_a_picture_alone(model, cohort, tmp_path):
     assert {"verdict", "skill"} <= set(written.var)
     assert written.obsm["spatial"].shape == (found.table.n_obs, 2)
     assert (written.obs["distance"] > 0).all()
+    assert "features are standardised within this slide" in found.remarks[0]
+    assert "features are standardised within this slide" in (tmp_path / "p" / "report.html").read_text().lower()
     assert verify_result(tmp_path / "p").ok
 
 
@@ -227,6 +229,7 @@ def test_a_model_is_plain_numbers_and_text(model):
     }
     card = (model / "MODEL_CARD.md").read_text()
     assert all(word in card for word in ("Intended use", "P2S0", "BSD-3-Clause", "mean_pearson"))
+    assert "standardised within each slide" in card
 
 
 def test_another_encoder_is_refused(model, cohort, tmp_path):

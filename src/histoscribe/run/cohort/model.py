@@ -254,6 +254,12 @@ def _treatment(facts: Mapping[str, Any]) -> list[str]:
     said = []
     if facts["options"]["background"] == "white":
         said.append("What lies off the tissue is white in every tile.")
+    if facts["options"]["standardise"] == "section":
+        said.append(
+            "Features are standardised within each slide: every slide is predicted about the same mean, and a part of "
+            "a slide otherwise than within its whole. With `--standardise none` a model reads every slide against the "
+            "training slides."
+        )
     if facts["ensemble"]:
         said.append(
             "A prediction is the mean of members, each fitted without one of the following: "

@@ -72,7 +72,9 @@ class PredictOptions(ReadOptions):
     neighbours
         Whether the mean of the neighbouring spots' tiles is a feature.
     standardise
-        "section": features are standardised within each section; "none".
+        "section": features are standardised within each section, which takes out the scanner's and the stain's colour,
+        but every slide is then predicted about the same mean; "none": as the encoder gave them, so that heads
+        standardise them against the training slides, and colour counts.
     stain
         "none", "macenko" or "reinhard": give every section the colours of the first training section. In an evaluation
         each fold has its own; the audit names it.

@@ -52,7 +52,8 @@ def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction
 
     with threadpool_limits(limits=1):
         inputs = inputs_of([seen.observed], depth=False)
-        P, remarks = model.head.predict(inputs), (*model.head.remarks(inputs), *_off_tissue(seen, section))
+        P = model.head.predict(inputs)
+        remarks = (*model.head.remarks(inputs), *_within_slide(model), *_off_tissue(seen, section))
         distance = model.novelty.distance(seen.embedding)
     findings = model.novelty.findings(seen.look)
     lower, upper = model.intervals.interval(P, widen=slide_widening(distance, findings))
@@ -92,6 +93,17 @@ def _spread(values: NDArray[Any], rows: NDArray[np.intp], section: Section) -> N
     every = np.full((section.spots.n_obs, *values.shape[1:]), np.nan, values.dtype)
     every[rows] = values
     return every
+
+
+def _within_slide(model: Model) -> tuple[str, ...]:
+    """Say what standardising within the slide means, where the head reads features and not pixels."""
+    if model.options.standardise != "section" or model.head.needs_tiles:
+        return ()
+    return (
+        "features are standardised within this slide: compare its spots with each other, not their level with that of "
+        "other slides, and give whole slides; a part is predicted otherwise than within its whole (a model fitted with "
+        "--standardise none reads every slide against the training slides)",
+    )
 
 
 def _off_tissue(seen: Seen, section: Section) -> tuple[str, ...]:
