@@ -14,7 +14,7 @@ from histoscribe.io.assemble import Parts, add_pitch, assemble
 from histoscribe.io.frames import Frame, find_frame, inside, open_picture, stated_frame
 from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.lattice import NOMINAL_SPOT_UM, VISIUM, hd_lattice, neighbour_pitch_px, spot_diameter_mpp
-from histoscribe.io.reading import Reading, Request
+from histoscribe.io.reading import Reading, Request, Thumbnail
 from histoscribe.io.spaceranger import FACTORS, find, positive
 from histoscribe.io.tables import missing, read_json, require_unique
 from histoscribe.section import Lattice
@@ -82,7 +82,8 @@ def _read(request: Request, path: Path, why: str) -> Reading:
     spots.obsm["spatial"] = xy_px
     spots = spots[on_tissue].copy()
     lattice, platform = guess_lattice(spots, factors, path)
-    image, frame, more = _picture(request, library, scales, xy_px[on_tissue], path)
+    small, compared = (None, []) if request.image is None else _thumbnail(library, scales, path)
+    image, frame, more = _picture(request, library, scales, xy_px[on_tissue], path, small=small)
     parts = Parts(
         format="anndata",
         why=why,
@@ -94,7 +95,8 @@ def _read(request: Request, path: Path, why: str) -> Reading:
         scales=scales,
         off_tissue_xy_px=xy_px[~on_tissue],
         files=[path],
-        notes=[*notes, *more],
+        notes=[*notes, *more, *compared],
+        thumbnail=small,
     )
     pitch = add_pitch(parts)
     if "microns_per_pixel" in factors:
@@ -228,16 +230,37 @@ def _picture(
     scales: Mapping[str, float],
     xy_px: NDArray[np.float64],
     path: Path,
+    *,
+    small: Thumbnail | None,
 ) -> tuple[SlideImage | None, Frame, list[str]]:
     if request.image is not None:
         image = open_picture(request.image, request)
-        stated = request.scale is not None
-        frame = stated_frame(str(request.scale), scales, request.image) if stated else find_frame(image, scales, xy_px)
+        if request.scale is not None:
+            frame = stated_frame(request.scale, scales, request.image)
+        else:
+            frame = find_frame(image, scales, xy_px, full_size_px=None if small is None else small.full_size_px)
         return image, frame, [f"image: {request.image.name}, {frame.name} frame ({frame.why})"]
     pictures = _named(library, "images", path)
     stored = [name for name in ("fullres", "hires", "lowres") if name in pictures]
     names: list[str] = [request.scale] if request.scale else [*stored]
     return _stored_picture(names, pictures, scales, xy_px, path=path)
+
+
+def _thumbnail(
+    library: Mapping[str, Any], scales: Mapping[str, float], path: Path
+) -> tuple[Thumbnail | None, list[str]]:
+    """Return the sharpest of the small pictures in `uns` whose scale is known, and notes on those that show nothing."""
+    pictures, notes = _named(library, "images", path), []
+    for name in ("hires", "lowres"):
+        if name not in pictures or name not in scales:
+            continue
+        try:
+            image = SlideImage(ArraySource([rgb_of(np.asarray(pictures[name]), path)]))
+        except InputError as error:
+            notes.append(f"the {name} picture in uns was not compared with the one given ({error.problem})")
+        else:
+            return Thumbnail(name, image, scales[name]), notes
+    return None, notes
 
 
 def _stored_picture(

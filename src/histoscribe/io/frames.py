@@ -14,6 +14,7 @@ from histoscribe.slide.image import SlideImage
 
 # a spot or two at the very edge may lie outside
 INSIDE = 0.99
+_NEARLY = 0.015  # smaller pictures that were cut themselves give the full size no better
 _TOLERANCE = 0.005  # a picture scaled to 600 pixels is rounded by up to 1 in 600
 
 
@@ -79,7 +80,7 @@ def find_frame(
 ) -> Frame:
     """Find the frame of a picture where the user has not stated it.
 
-    The picture's name decides, then its size against the known full size, then where the spots fit.
+    The picture's name decides, then its size and shape against the known full size, then where the spots fit.
 
     Parameters
     ----------
@@ -91,6 +92,11 @@ def find_frame(
         Centres of the spots in full-resolution pixels, (n, 2).
     full_size_px
         Width and height of the full-resolution image, where another picture gives it.
+
+    Raises
+    ------
+    InputError
+        Where the full size is known and the picture has another shape: it was turned, cropped, or is another one.
     """
     factors = {"fullres": 1.0, **scales}
     stem = image.path.name.lower() if image.path else ""
@@ -101,10 +107,35 @@ def find_frame(
         for name, factor in factors.items():
             if fits_size(image, full_size_px, factor):
                 return Frame(name, factor, f"by its size, {image.width} x {image.height} pixels")
+        return _by_shape(image, full_size_px, factors)
     for name, factor in sorted(factors.items(), key=lambda item: -item[1]):
         if inside(xy_px * factor, image.shape) >= INSIDE:
             return Frame(name, factor, "the largest frame in which the spots lie inside the image")
     return Frame("fullres", 1.0, "assumed: the spots fit the image in no known frame")
+
+
+def _by_shape(image: SlideImage, full_size_px: tuple[float, float], factors: Mapping[str, float]) -> Frame:
+    """Frame of a picture that is the full-resolution image at a scale of its own; raises InputError where it is not."""
+    full = f"{full_size_px[0]:,.0f} x {full_size_px[1]:,.0f}"
+    factor = float(np.sqrt(image.width * image.height / np.prod(full_size_px)))
+    near = min(factors, key=lambda name: abs(np.log(factor / factors[name])))
+    if all(
+        abs(side / (whole * factors[near]) - 1) < _NEARLY
+        for side, whole in zip((image.width, image.height), full_size_px, strict=True)
+    ):
+        return Frame(near, factors[near], f"nearly by its size, {image.width} x {image.height} pixels of {full}")
+    if fits_size(image, full_size_px, factor):
+        return Frame("rescaled", factor, f"by its shape: the full-resolution image of {full} pixels times {factor:.4g}")
+    width, height = full_size_px
+    turned = fits_size(image, (height, width), factor)
+    raise InputError(
+        "this picture is not the whole full-resolution image of the section, so the spots cannot be placed in it",
+        where=image.path,
+        expected=f"{full} pixels by the vendor's smaller picture, or this shape at another scale",
+        found=f"{image.width:,} x {image.height:,} pixels" + (", turned by 90 degrees" if turned else ""),
+        fix=("turn it back" if turned else "give the whole picture")
+        + "; where the spots' pixels are those of this picture, write fullres into the column scale of a sample sheet",
+    )
 
 
 def fits_size(image: SlideImage, full_size_px: tuple[float, float], factor: float) -> bool:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import InputError, listing
 from histoscribe.io.frames import INSIDE, Frame, find_frame, fits_size, inside, open_picture, stated_frame
-from histoscribe.io.reading import Request
+from histoscribe.io.reading import Request, Thumbnail
 from histoscribe.io.spaceranger import Folder, find, one
 from histoscribe.io.tables import contents
 from histoscribe.slide.image import SlideImage
@@ -78,6 +78,18 @@ def choose_picture(
         picture, frame, more = _open_named(request, name, beside, scales, folder)
         return picture, frame, notes + more
     return None, Frame("fullres", 1.0, "no picture"), notes
+
+
+def thumbnail_of(
+    folder: Folder, scales: Mapping[str, float], picture: SlideImage | None, request: Request
+) -> Thumbnail | None:
+    """Open the vendor's smaller picture, the sharpest that is not the section's picture itself; None where none is."""
+    for name in ("hires", "lowres"):
+        path = _find_named(folder, name)
+        itself = path is None or picture is None or picture.path is None or real_path(picture.path) == real_path(path)
+        if name in scales and path is not None and not itself:
+            return Thumbnail(name, open_picture(path, request), scales[name])
+    return None
 
 
 def _find_named(folder: Folder, name: str) -> Path | None:

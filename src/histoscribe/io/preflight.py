@@ -27,6 +27,7 @@ from histoscribe.io.preflight_placement import (
 from histoscribe.io.preflight_scale import all_sources, lattice_finding, mpp_finding, spot_size_finding
 from histoscribe.io.preflight_stain import stain_finding
 from histoscribe.io.reading import Reading
+from histoscribe.io.same_picture import same_picture_finding
 from histoscribe.section import PICTURE, Section
 from histoscribe.slide.tissue import TissueMask, tissue_mask
 
@@ -122,6 +123,9 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray
         verdict = None if mask.share == 0 else judge(reading, mask, lattice=lattice, measured_mpp=measured)
         findings += [_blank_finding(section, "refused")] if verdict is None else _placement_findings(verdict, section)
         findings += [] if verdict is None else [stain_finding(section.image, mask)]
+        if verdict is not None and reading.thumbnail is not None:
+            same = same_picture_finding(section.image, reading.image_scale, reading.thumbnail)
+            findings += [same] if same else []
         on_tissue = verdict is not None and verdict.better is None and verdict.given.on_tissue >= 0.8
         findings.append(mpp_finding(sources, in_use=section.mpp, on_tissue=on_tissue))
         size = spot_size_finding(reading)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.section import Section
+from histoscribe.slide.image import SlideImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,30 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Thumbnail:
+    """The vendor's smaller picture of a section.
+
+    Parameters
+    ----------
+    name
+        "hires" or "lowres".
+    image
+        The picture.
+    factor
+        From full-resolution pixels to its own.
+    """
+
+    name: str
+    image: SlideImage
+    factor: float
+
+    @property
+    def full_size_px(self) -> tuple[float, float]:
+        """Width and height of the full-resolution image."""
+        return self.image.width / self.factor, self.image.height / self.factor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """A section as it was read, with the evidence found in its files.
 
@@ -86,6 +111,8 @@ class Reading:
         Centres of spots that the vendor calls off tissue, (m, 2), same frame as the section's; empty where unknown.
     notes
         What the reader did that a user should know ("2 spots without counts were left out").
+    thumbnail
+        The vendor's smaller picture of the section, where there is one beside the picture that was opened.
     name_of
         Gives the name of a file in records: its own, or its alias where the reading is anonymous.
     """
@@ -99,6 +126,7 @@ class Reading:
     image_scale: float = 1.0
     off_tissue_xy_px: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     notes: tuple[str, ...] = ()
+    thumbnail: Thumbnail | None = None
     name_of: Callable[[Path], str] = attrgetter("name")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from histoscribe.errors import InputError
 from histoscribe.io.assemble import Parts, add_pitch, assemble
 from histoscribe.io.lattice import VISIUM, spot_diameter_mpp
-from histoscribe.io.pictures import choose_picture
+from histoscribe.io.pictures import choose_picture, thumbnail_of
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import FACTORS, POSITIONS, Folder, find, locate, positive, read_factors, read_spots
 from histoscribe.io.tables import contents, missing
@@ -79,6 +79,7 @@ def read_folder(request: Request, folder: Folder, why: str) -> Reading:
         off_tissue_xy_px=spots.off_tissue_xy_px,
         files=spots.files,
         notes=[*spots.notes, *notes],
+        thumbnail=thumbnail_of(folder, scales, image, request),
     )
     pitch = add_pitch(parts)
     parts.mpp_by_source |= factor_mpp(factors, pitch, factor_path)

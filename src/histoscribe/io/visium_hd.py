@@ -7,7 +7,7 @@ from pathlib import Path
 from histoscribe.errors import ConfigError, InputError, listing
 from histoscribe.io.assemble import Parts, add_pitch, assemble
 from histoscribe.io.lattice import hd_lattice
-from histoscribe.io.pictures import choose_picture
+from histoscribe.io.pictures import choose_picture, thumbnail_of
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import Folder, locate, positive, read_factors, read_spots
 from histoscribe.io.tables import contents, entries, missing
@@ -125,6 +125,7 @@ def _read_bins(request: Request, base: Path, bin_um: int, notes: list[str]) -> R
         off_tissue_xy_px=spots.off_tissue_xy_px,
         files=spots.files,
         notes=[*notes, *spots.notes, *more],
+        thumbnail=thumbnail_of(folder, scales, image, request),
     )
     add_pitch(parts)
     if "microns_per_pixel" in factors:
