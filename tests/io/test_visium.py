@@ -10,6 +10,8 @@ import pytest
 
 from histoscribe.errors import ConfigError
 from histoscribe.io import Request, detect, read
+from histoscribe.io.preflight import preflight
+from histoscribe.phantom import make_phantom, write_spaceranger
 from histoscribe.section import Lattice
 
 LIST = "tissue_positions_list"
@@ -294,3 +296,35 @@ def assert_same(section, expected):
     np.testing.assert_array_equal(section.spots.X.toarray(), expected.spots.X.toarray())
     np.testing.assert_allclose(section.xy_px, expected.xy_px)
     assert section.spots.var_names.tolist() == expected.spots.var_names.tolist()
+
+
+def of_another_section(outs, *, share, seed=0):
+    """Call some spots with counts off tissue, and as many others on it, as the positions of another section do."""
+    path = next((outs / "spatial").glob("tissue_positions*"))
+    table = pd.read_csv(path)
+    rng = np.random.default_rng(seed)
+    on, off = (np.flatnonzero(table["in_tissue"] == value) for value in (1, 0))
+    n = min(round(share * len(on)), len(off))
+    table.loc[rng.choice(on, n, replace=False), "in_tissue"] = 0
+    table.loc[rng.choice(off, n, replace=False), "in_tissue"] = 1
+    table.to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.0, "ok"), (0.04, "warning"), (0.15, "refused"), (0.3, "refused")])
+def test_counts_of_another_section_are_refused(share, level, tmp_path):
+    outs = write_spaceranger(make_phantom(5, size_um=1500.0, mpp=2.0, n_genes=40), tmp_path / "s")
+    of_another_section(outs, share=share)
+    (found,) = [one for one in preflight(read(outs)).findings if one.name == "counts and positions"]
+    assert found.level == level
+    assert ("different sections" in found.message) == (level == "refused")
+
+
+def test_spots_that_a_user_left_out_of_the_counts_are_no_other_section(tmp_path):
+    outs = write_spaceranger(make_phantom(5, size_um=1500.0, mpp=2.0, n_genes=40), tmp_path / "s")
+    (path,) = (outs / "spatial").glob("tissue_positions*")
+    table = pd.read_csv(path)
+    off = np.flatnonzero(table["in_tissue"] == 0)[:20]
+    table.loc[off, "in_tissue"] = 1
+    table.to_csv(path, index=False)
+    (found,) = [one for one in preflight(read(outs)).findings if one.name == "counts and positions"]
+    assert found.level == "warning"

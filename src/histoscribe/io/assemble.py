@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.io.lattice import fitted_pitch_px, neighbour_pitch_px
-from histoscribe.io.reading import Reading, Request, Thumbnail
+from histoscribe.io.reading import Join, Reading, Request, Thumbnail
 from histoscribe.section import Lattice, Section
 from histoscribe.slide.image import SlideImage
 from histoscribe.store.files import real_path
@@ -35,7 +35,7 @@ class Parts:
         The opened picture, and the factor from the vendor's pixels to its own.
     mpp_by_source
         Microns per vendor's pixel; `add_pitch` adds the spot pitch.
-    scales, off_tissue_xy_px, files, notes, thumbnail
+    scales, off_tissue_xy_px, files, notes, thumbnail, join
         As in Reading, but coordinates in the vendor's pixels.
     """
 
@@ -52,6 +52,7 @@ class Parts:
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     thumbnail: Thumbnail | None = None
+    join: Join | None = None
 
     @property
     def xy_px(self) -> NDArray[np.float64]:
@@ -99,6 +100,7 @@ def assemble(parts: Parts, request: Request) -> Reading:
         off_tissue_xy_px=np.asarray(parts.off_tissue_xy_px, np.float64).reshape(-1, 2) * parts.image_scale,
         notes=tuple(parts.notes),
         thumbnail=parts.thumbnail,
+        join=parts.join,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import InputError
 from histoscribe.io.dead_spots import dead_spots_of
-from histoscribe.io.preflight_counts import counts_findings, spots_findings
+from histoscribe.io.preflight_counts import counts_findings, join_finding, spots_findings
 from histoscribe.io.preflight_findings import Finding, Level
 from histoscribe.io.preflight_lattice import fit_lattice, measured_mpp
 from histoscribe.io.preflight_placement import (
@@ -114,6 +114,7 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray
     measured = measured_mpp(section, lattice)
     sources = all_sources(reading, measured)
     findings = spots_findings(section)
+    findings += [] if reading.join is None else [join_finding(reading.join)]
     verdict = None
     if section.image is None:
         message = "There is no image: spots and tissue cannot be compared."

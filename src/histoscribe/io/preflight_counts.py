@@ -4,10 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.io.preflight_findings import Finding, Level, percent
+from histoscribe.io.reading import Join
 from histoscribe.section import Section
 
 _FEW, _TOO_FEW = 50, 4
 _EMPTY = 0.05
+_MISFIT, _MISFIT_REFUSED = 0.01, 0.1
+JOIN = "counts and positions"
 DEAD_SPOTS, SWAMPED_SPOTS = "dead spots", "swamped spots"
 _LEFT_OUT = (
     "Nothing is learnt from their counts or scored on them; domains found from counts give them their neighbours' with "
@@ -55,6 +58,28 @@ def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Findin
     fix = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
     findings.append(Finding("empty spots", level, message, evidence, fix))
     return [*findings, *_dead(total, dead), _constant(section)]
+
+
+def join_finding(join: Join) -> Finding:
+    """Judge whether counts and positions are of one section: all Visium slides share one list of barcodes.
+
+    In a true run no spot with counts is off tissue. Spots on tissue may lack counts where a user left some out.
+    """
+    off, without = join.n_counted - join.n_both, join.n_on_tissue - join.n_both
+    off_share, without_share = off / max(1, join.n_counted), without / max(1, join.n_on_tissue)
+    evidence: dict[str, float] = {"n_counted": join.n_counted, "n_on_tissue": join.n_on_tissue}
+    evidence |= {"off_tissue_share": off_share, "without_counts_share": without_share}
+    message = (
+        f"{off:,} of {join.n_counted:,} spots with counts are called off tissue, and {without:,} of "
+        f"{join.n_on_tissue:,} spots on tissue have no counts."
+    )
+    if off_share >= _MISFIT_REFUSED:
+        fix = "take counts and positions from one run: barcodes are the same on all Visium slides"
+        return Finding(JOIN, "refused", f"{message} Counts and positions are of different sections.", evidence, fix)
+    if max(off_share, without_share) >= _MISFIT:
+        fix = "check that counts and positions are of one section; nothing has to be done where spots were left out"
+        return Finding(JOIN, "warning", message, evidence, fix)
+    return Finding(JOIN, "ok", message, evidence)
 
 
 def _dead(total: NDArray[np.float64], dead: NDArray[np.bool_]) -> list[Finding]:

@@ -89,6 +89,23 @@ class Thumbnail:
         return self.image.width / self.factor, self.image.height / self.factor
 
 
+@dataclass(frozen=True, slots=True)
+class Join:
+    """How the spots on tissue and the spots with counts met, where two files say so.
+
+    Parameters
+    ----------
+    n_on_tissue, n_counted
+        Spots that the positions call on tissue, and barcodes of the counts that have a position.
+    n_both
+        Spots that are both.
+    """
+
+    n_on_tissue: int
+    n_counted: int
+    n_both: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """A section as it was read, with the evidence found in its files.
@@ -113,6 +130,8 @@ class Reading:
         What the reader did that a user should know ("2 spots without counts were left out").
     thumbnail
         The vendor's smaller picture of the section, where there is one beside the picture that was opened.
+    join
+        How positions and counts met; None where one file holds both, or a raw matrix holds every barcode.
     name_of
         Gives the name of a file in records: its own, or its alias where the reading is anonymous.
     """
@@ -127,6 +146,7 @@ class Reading:
     off_tissue_xy_px: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     notes: tuple[str, ...] = ()
     thumbnail: Thumbnail | None = None
+    join: Join | None = None
     name_of: Callable[[Path], str] = attrgetter("name")
 
 

@@ -15,7 +15,7 @@ from scipy import sparse
 from histoscribe.errors import InputError, listing
 from histoscribe.io.counts import Counts
 from histoscribe.io.matrix import read_10x_h5, read_10x_mtx, read_counts
-from histoscribe.io.reading import Request
+from histoscribe.io.reading import Join, Request
 from histoscribe.io.tables import (
     contents,
     entries,
@@ -62,6 +62,7 @@ class Spots:
     off_tissue_xy_px: NDArray[np.float64]
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    join: Join | None = None
 
 
 def locate(path: Path) -> Folder | None:
@@ -226,18 +227,21 @@ def read_spots(folder: Folder, request: Request) -> Spots:
     xy_px = positions[["x_px", "y_px"]].to_numpy(np.float64)  # (n, 2)
     counts, kind = read_matrix(folder, request)
     notes: list[str] = []
+    join = None
     if counts is None:
         keep = on_tissue
         table = AnnData(X=sparse.csr_matrix((int(keep.sum()), 0), dtype=np.float32))
         notes.append("no matrix of counts was found; the section has no genes")
     else:
         keep, rows, notes = _join(positions, counts, kind, path)
+        counted = int(positions["barcode"].isin(counts.table.obs_names).sum())
+        join = None if kind == "raw" else Join(int(on_tissue.sum()), counted, int(keep.sum()))
         table = counts.table[rows].copy()
         notes += counts.notes
     kept = positions.loc[keep]
     table.obs = kept[["array_row", "array_col"]].set_index(pd.Index(kept["barcode"].to_numpy(), dtype=object))
     table.obsm["spatial"] = xy_px[keep]
-    return Spots(table, xy_px[~on_tissue], [path, *(counts.files if counts else ())], notes)
+    return Spots(table, xy_px[~on_tissue], [path, *(counts.files if counts else ())], notes, join)
 
 
 def _join(

@@ -80,6 +80,7 @@ def read_folder(request: Request, folder: Folder, why: str) -> Reading:
         files=spots.files,
         notes=[*spots.notes, *notes],
         thumbnail=thumbnail_of(folder, scales, image, request),
+        join=spots.join,
     )
     pitch = add_pitch(parts)
     parts.mpp_by_source |= factor_mpp(factors, pitch, factor_path)

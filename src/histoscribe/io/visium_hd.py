@@ -126,6 +126,7 @@ def _read_bins(request: Request, base: Path, bin_um: int, notes: list[str]) -> R
         files=spots.files,
         notes=[*notes, *spots.notes, *more],
         thumbnail=thumbnail_of(folder, scales, image, request),
+        join=spots.join,
     )
     add_pitch(parts)
     if "microns_per_pixel" in factors:
