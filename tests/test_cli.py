@@ -89,6 +89,26 @@ def test_check_says_what_it_is_and_that_it_fits(vendor, capsys):
     assert "um/px" in printed
 
 
+def test_check_tells_scripts_what_it_found(vendor, tmp_path):
+    assert call("check", vendor, "--json", tmp_path / "found.json") == 0
+    (one,) = json.loads((tmp_path / "found.json").read_text())
+    assert (one["format"], one["refused"]) == ("visium", False)
+    assert {finding["level"] for finding in one["findings"]} == {"ok"}
+    few = tmp_path / "few.csv"
+    few.write_text("barcode,x,y\n" + "".join(f"s{k},{300 + 60 * (k % 5)},{300 + 60 * (k // 5)}\n" for k in range(20)))
+    (picture,) = Path(vendor).glob("*.tif")
+    (tmp_path / "sheet.csv").write_text(
+        f"section,image,spots,mpp\nfew,{picture},few.csv,1.0\nlost,{picture},nowhere.csv,1.0\n"
+    )
+    assert call("check", tmp_path / "sheet.csv", "--json", tmp_path / "found.json") == 2
+    warned, refused = json.loads((tmp_path / "found.json").read_text())
+    assert "warning" in {finding["level"] for finding in warned["findings"]}
+    assert "nowhere.csv" in refused["error"]
+    assert list(tmp_path.glob("kept-*/found.json"))  # the first file is not lost
+    (tmp_path / "sheet.csv").write_text(f"section,image,spots,mpp\nfew,{picture},few.csv,1.0\n")
+    assert call("check", tmp_path / "sheet.csv") == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -16,7 +16,7 @@ from histoscribe._version import __version__
 from histoscribe.run.events import Event, Listener, broadcast, json_log
 from histoscribe.run.several import Outcome
 
-REFUSED, INCOMPLETE = 2, 3
+REFUSED, INCOMPLETE, WARNED = 2, 3, 4
 COLOURS = {"ok": "green", "warning": "yellow", "refused": "red", "broken": "red", "done": "green", "failed": "red"}
 
 app = App(

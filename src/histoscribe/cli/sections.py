@@ -7,14 +7,30 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from histoscribe.cli.app import COLOURS, REFUSED, Show, app, console, documented_by, err, listener, print_outcomes, say
+from histoscribe.cli.app import (
+    COLOURS,
+    REFUSED,
+    WARNED,
+    Show,
+    app,
+    console,
+    documented_by,
+    err,
+    listener,
+    print_outcomes,
+    say,
+)
 from histoscribe.cli.options import settings_from, takes
 from histoscribe.errors import HistoscribeError
+from histoscribe.io.preflight import Preflight
+from histoscribe.io.reading import Reading
 from histoscribe.run import demo as demo_module
 from histoscribe.run import doctor as doctor_module
 from histoscribe.run import verbs
 from histoscribe.run.section.settings import RunConfig
 from histoscribe.section import PICTURE
+from histoscribe.store.cohort import write_beside
+from histoscribe.store.files import canonical
 
 
 @app.command
@@ -37,32 +53,51 @@ def demo(
 
 @app.command
 @documented_by(verbs.check)
-def check(path: Path, *, allow_damaged: bool = False, mpp: float | None = None) -> int:
-    """Print what was read and every finding of the preflight."""
-    status = 0
-    for reading, found in verbs.check(path, allow_damaged=allow_damaged, mpp=mpp):
-        if isinstance(reading, HistoscribeError) or found is None:
-            err.print(f"[red]refused[/red] {escape(str(reading))}")
-            status = REFUSED
-            continue
-        section = reading.section
-        say(f"{section.name}: {reading.format} ({reading.why})")
-        if section.platform == PICTURE:
-            size = "{:,} x {:,} px".format(*section.require_image().shape[::-1])
-        else:
-            genes = f"{section.spots.n_vars:,} genes" if section.has_counts else "no counts"
-            size = f"{section.spots.n_obs:,} spots, {genes}"
-        say(f"  {size}, {section.mpp:.4g} um/px")
-        for note in reading.notes:
-            say(f"  note: {note}")
-        for finding in found.findings:
-            console.print(
-                f"  [{COLOURS[finding.level]}]{finding.level:8}[/] {escape(finding.name)}: {escape(finding.message)}"
-            )
-            if finding.level != "ok" and finding.fix:
-                say(f"           to fix it: {finding.fix}")
-        status = REFUSED if found.refused else status
-    return status
+def check(
+    path: Path,
+    *,
+    allow_damaged: bool = False,
+    mpp: float | None = None,
+    json: Annotated[Path | None, Parameter(help="Write everything to this file too, an object per section.")] = None,
+) -> int:
+    """Print what was read and every finding of the preflight; the exit status says the worst of them."""
+    checked = verbs.check(path, allow_damaged=allow_damaged, mpp=mpp)
+    if json is not None:
+        write_beside(json, canonical([_check_record(reading, found) for reading, found in checked]))
+    for reading, found in checked:
+        _print_check(reading, found)
+    levels = {finding.level for _, found in checked if found is not None for finding in found.findings}
+    if "refused" in levels or any(found is None for _, found in checked):
+        return REFUSED
+    return WARNED if "warning" in levels else 0
+
+
+def _check_record(reading: Reading | HistoscribeError, found: Preflight | None) -> dict[str, Any]:
+    if isinstance(reading, HistoscribeError) or found is None:
+        return {"refused": True, "error": str(reading)}
+    return {"format": reading.format, "why": reading.why, "notes": list(reading.notes), **found.to_dict()}
+
+
+def _print_check(reading: Reading | HistoscribeError, found: Preflight | None) -> None:
+    if isinstance(reading, HistoscribeError) or found is None:
+        err.print(f"[red]refused[/red] {escape(str(reading))}")
+        return
+    section = reading.section
+    say(f"{section.name}: {reading.format} ({reading.why})")
+    if section.platform == PICTURE:
+        size = "{:,} x {:,} px".format(*section.require_image().shape[::-1])
+    else:
+        genes = f"{section.spots.n_vars:,} genes" if section.has_counts else "no counts"
+        size = f"{section.spots.n_obs:,} spots, {genes}"
+    say(f"  {size}, {section.mpp:.4g} um/px")
+    for note in reading.notes:
+        say(f"  note: {note}")
+    for finding in found.findings:
+        console.print(
+            f"  [{COLOURS[finding.level]}]{finding.level:8}[/] {escape(finding.name)}: {escape(finding.message)}"
+        )
+        if finding.level != "ok" and finding.fix:
+            say(f"           to fix it: {finding.fix}")
 
 
 @app.command
