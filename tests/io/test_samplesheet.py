@@ -57,6 +57,25 @@ def test_cells_left_out_at_the_end_of_a_row_are_empty(sheet):
     assert read_samplesheet(sheet("section,path,image,mpp\nA1,a\n"))[0].image is None
 
 
+def test_commas_at_the_ends_of_lines_mean_nothing(sheet):
+    found = read_samplesheet(sheet("section,path,mpp,,\nA1,a,0.5,,\nB1,b,,,\n"))
+    assert [(one.section, one.mpp) for one in found] == [("A1", 0.5), ("B1", None)]
+    assert "5 fields" in problems(sheet("section,path,,,\nA1,a,,,lost\n"))
+
+
+def test_nf_cores_word_for_a_section_is_understood(sheet, tmp_path):
+    path = sheet("sample,path,abundance\nA1,a,spots.csv\n")
+    assert read_samplesheet(path)[0].section == "A1"
+    assert read_abundance_tables(path) == {"A1": tmp_path / "spots.csv"}
+    assert "unknown column 'sample'" in problems(sheet("section,sample,path\nA1,x,a\n"))
+
+
+@pytest.mark.parametrize(("text", "mpp"), [("0,69", 0.69), ("0,691", 0.691), ("12,5", 12.5)])
+def test_a_decimal_comma_is_read_where_it_can_be_no_other(text, mpp, sheet):
+    assert read_samplesheet(sheet(f"section;path;mpp\nA1;a;{text}\n"))[0].mpp == mpp
+    assert "'1,000' is not a number" in problems(sheet("section;path;mpp\nA1;a;1,000\n"))
+
+
 def test_loose_files_need_no_path(sheet, tmp_path):
     request = read_samplesheet(sheet("section,spots,image\nA1,spots.csv,he.png\n"))[0]
     assert (request.path, request.spots) == (None, tmp_path / "spots.csv")

@@ -105,7 +105,7 @@ def _unknown(path: Path) -> InputError:
         )
     if path.suffix.lower() in {".h5", ".hdf5"}:
         fix = "a 10x matrix holds no coordinates: give the folder it lies in, or spots beside it"
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".tsv"):
         fix = "a sample sheet is read by read_samplesheet; for a table of spots give spots, image and counts"
     return InputError("this file is of no known format", where=path, found=f"{path.stat().st_size:,} bytes", fix=fix)
 

@@ -1,4 +1,4 @@
-"""Sample sheets: a csv with one row per section, checked whole before anything is read."""
+"""Sample sheets: a csv or tsv with one row per section, checked whole before anything is read."""
 
 import re
 from collections import defaultdict
@@ -18,6 +18,8 @@ COLUMNS = (
 _FILES = ("path", "image", "counts", "spots")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _BINS_UM = (2, 8, 16)
+_OTHER_WORDS = {"sample": "section"}  # nf-core's sheets
+_DECIMAL_COMMA = re.compile(r"0,\d+|\d+,(?!\d{3}$)\d+")  # 1,000 may be a thousand
 _YES_NO = {"": False, "no": False, "yes": True}
 
 
@@ -28,7 +30,7 @@ def read_samplesheet(path: str | Path) -> list[Request]:
     image), scale (fullres, hires, lowres, or the factor from the spots' pixels to the image's, "0.2876" or
     "2000/6954"), bin_um, abundance, which `read_abundance_tables` gives, and allow_damaged (yes or no: whether a
     picture that is known to be damaged is read with a note). Paths are relative to the sheet. Empty cells mean "find
-    out", and "no" for allow_damaged.
+    out", and "no" for allow_damaged. `sample` is understood as section, and 0,69 as 0.69.
 
     Raises
     ------
@@ -36,15 +38,13 @@ def read_samplesheet(path: str | Path) -> list[Request]:
         All that is wrong with the sheet at once, with its lines.
     """
     path = Path(path)
-    text = read_text(path)
-    rows, lines = parse_rows(path, text, delimiter(text.lstrip("\n").partition("\n")[0]))
-    header = [name.strip().lower() for name in rows[0]]
+    header, rows, lines = _table(path)
     problems = _header_problems(header)
     if problems:
         raise _refusal(path, problems)
     requests = []
     seen: defaultdict[str, list[int]] = defaultdict(list)
-    for row, line in zip(rows[1:], lines[1:], strict=True):
+    for row, line in zip(rows, lines, strict=True):
         if len(row) > len(header):
             problems.append(f"line {line}: {len(row)} fields, the header has {len(header)}")
             continue
@@ -76,11 +76,25 @@ def read_abundance_tables(path: str | Path) -> dict[str, Path]:
     """
     path = Path(path)
     read_samplesheet(path)
-    text = read_text(path)
-    rows, _ = parse_rows(path, text, delimiter(text.lstrip("\n").partition("\n")[0]))
-    header = [name.strip().lower() for name in rows[0]]
-    cells = [{name: cell.strip() for name, cell in zip(header, row, strict=False)} for row in rows[1:]]
+    header, rows, _ = _table(path)
+    cells = [{name: cell.strip() for name, cell in zip(header, row, strict=False)} for row in rows]
     return {row["section"]: path.parent / expanded(row["abundance"]) for row in cells if row.get("abundance")}
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+    """Names of the columns, the rows below them and their lines; commas at the end of a line mean nothing."""
+    text = read_text(path)
+    rows, lines = parse_rows(path, text, delimiter(text.lstrip("\n").partition("\n")[0]))
+    header = _trimmed([name.strip().lower() for name in rows[0]])
+    if "section" not in header:
+        header = [_OTHER_WORDS.get(name, name) for name in header]
+    return header, [row if len(row) <= len(header) else _trimmed(row) for row in rows[1:]], lines[1:]
+
+
+def _trimmed(cells: list[str]) -> list[str]:
+    while cells and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _refusal(path: Path, problems: list[str]) -> InputError:
@@ -161,7 +175,7 @@ def _number(text: str, column: str) -> tuple[float | None, str | None]:
     if not text:
         return None, None
     try:
-        value = float(text)
+        value = float(text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:
         return None, f"{column} {text!r} is not a number"
     return (value, None) if 0 < value < float("inf") else (None, f"{column} {text!r} is not a positive number")

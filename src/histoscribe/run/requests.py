@@ -73,7 +73,7 @@ def requests_of(path: Path, how: ReadOptions | None = None, *, mpp: float | None
 
 def is_sheet(path: Path) -> bool:
     """Whether a path is a sample sheet."""
-    return path.suffix.lower() == ".csv"
+    return path.suffix.lower() in (".csv", ".tsv")
 
 
 def is_picture(path: Path | None) -> bool:

@@ -19,7 +19,7 @@ from histoscribe.run.cohort.options import PredictOptions, read_options
 from histoscribe.run.events import Listener
 from histoscribe.run.identity import code_fingerprint, versions
 from histoscribe.run.job import StagePlace
-from histoscribe.run.requests import name_of, requests_of, written_reason
+from histoscribe.run.requests import is_sheet, name_of, requests_of, written_reason
 from histoscribe.run.several import require_all
 
 
@@ -35,7 +35,7 @@ def read_sections(path: Path, options: PredictOptions) -> tuple[list[SectionFile
     InputError
         Sections that are refused, or without what is to be predicted, unless `options.skip_refused`.
     """
-    tables = read_abundance_tables(path) if path.suffix.lower() == ".csv" else {}
+    tables = read_abundance_tables(path) if is_sheet(path) else {}
     requests = requests_of(path, options)
     files, skipped = [], {}
     for request in requests:
