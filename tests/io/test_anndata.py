@@ -126,3 +126,34 @@ def test_spots_of_no_known_lattice_need_microns_per_pixel(h5ad, make, tmp_path):
     assert read(path, image=image, mpp=0.7).section.mpp == 0.7
     with pytest.raises(InputError, match="microns"):
         read(path, image=image)
+
+
+@pytest.mark.parametrize("layer", ["counts", "raw_counts", "counts_raw", "count", "raw"])
+def test_counts_are_found_in_layers_of_any_usual_name(h5ad, make, layer):
+    adata = spots_of(make)
+    expected = adata.X.sum()
+    adata.layers[layer] = adata.X.copy()
+    adata.X = np.log1p(adata.X.toarray())
+    reading = read(h5ad(adata))
+    assert reading.section.spots.X.sum() == pytest.approx(expected * 0.9, rel=0.2)  # spots on tissue
+    assert any(f"layers['{layer}']" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize("column", ["feature_name", "gene_symbols", "SYMBOL", "gene_name"])
+def test_symbols_are_taken_where_the_index_holds_identifiers(h5ad, make, column):
+    adata = spots_of(make)
+    adata.var = pd.DataFrame({column: ["ERBB2", "CD3E", "MKI67", "KRT5", "", "VIM"]}, index=identifiers())
+    reading = read(h5ad(adata))
+    assert reading.section.spots.var_names.tolist() == ["ERBB2", "CD3E", "MKI67", "KRT5", identifiers()[4], "VIM"]
+    assert reading.section.spots.var["gene_ids"].tolist() == identifiers()
+    assert any(column in note for note in reading.notes)
+
+
+def test_symbols_in_the_index_stay(h5ad, make):
+    adata = spots_of(make)
+    adata.var["feature_name"] = identifiers()
+    assert read(h5ad(adata)).section.spots.var_names.tolist() == list("ABCDEF")
+
+
+def identifiers():
+    return [f"ENSG{k:011d}" for k in range(6)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from histoscribe.errors import InputError
 from histoscribe.io.counts import count_fault, unique_genes
-from histoscribe.io.matrix import read_counts, read_counts_table
+from histoscribe.io.matrix import read_10x_h5, read_counts, read_counts_table
 
 any_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 
@@ -77,3 +77,18 @@ def test_a_normalised_h5ad_is_refused_as_counts(tmp_path):
     AnnData(X=np.log1p(np.arange(6.0).reshape(3, 2))).write_h5ad(path)
     with pytest.raises(InputError, match="no layer holds raw counts"):
         read_counts(path)
+
+
+@pytest.mark.parametrize("kind", ["Gene Expression", "Gene expression", "gene_expression", "Gene", " genes "])
+def test_genes_are_known_by_any_spelling_of_their_type(tmp_path, make, kind):
+    barcodes = ["a-1", "b-1", "c-1"]
+    path = make.write_10x_h5(tmp_path / "m.h5", barcodes, make.counts_of(barcodes), kinds=[kind] * 6)
+    assert read_10x_h5(path).table.shape == (3, 6)
+
+
+@pytest.mark.parametrize("kind", ["Antibody Capture", "chr1"])
+def test_a_matrix_without_a_gene_is_refused(tmp_path, make, kind):
+    barcodes = ["a-1", "b-1", "c-1"]
+    path = make.write_10x_h5(tmp_path / "m.h5", barcodes, make.counts_of(barcodes), kinds=[kind] * 6)
+    with pytest.raises(InputError, match=f"no feature of this matrix is a gene(.|\n)*{kind}"):
+        read_10x_h5(path)

@@ -1,5 +1,6 @@
 """h5ad files: open one after a check of its structure, and find the raw counts in it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from histoscribe.io.counts import as_counts, unique_genes
 from histoscribe.io.tables import missing
 from histoscribe.store.hdf5 import open_hdf5
 from histoscribe.store.received import is_there
+
+_SYMBOLS = ("feature_name", "gene_symbols", "gene_symbol", "gene_name", "gene_names", "symbol", "SYMBOL")
+_IDENTIFIER = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
 
 
 def open_h5ad(path: Path) -> AnnData:
@@ -52,7 +56,7 @@ def counts_of(adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
     places: list[tuple[str, Any, pd.DataFrame]] = [("X", adata.X, adata.var)]
     places += [
         (f"layers[{name!r}]", adata.layers[name], adata.var)
-        for name in ("counts", "raw_counts")
+        for name in ("counts", "raw_counts", "counts_raw", "count", "raw")
         if name in adata.layers
     ]
     places += [("raw", raw.X, raw.var)] if raw is not None else []
@@ -68,15 +72,27 @@ def counts_of(adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
         if fault:
             why_not.append(f"{place} holds {fault}")
             continue
-        names, note = unique_genes([str(name) for name in var.index])
+        symbols, column = _symbols(var)
+        names, note = unique_genes(symbols)
         table = AnnData(X=matrix, obs=pd.DataFrame(index=adata.obs_names.astype(str)), var=pd.DataFrame(index=names))
         table.var["gene_ids"] = _gene_ids(var)
         notes = [f"counts are from {place}: {'; '.join(why_not)}"] if why_not else []
+        notes += [f"genes are named by var[{column!r}]"] if column else []
         return table, "; ".join([*notes, *([note] if note else [])]) or None
     table = AnnData(X=sparse.csr_matrix((adata.n_obs, 0), dtype=np.float32))
     table.obs_names = adata.obs_names.astype(str)
     reason = "; ".join(why_not) or "the file holds no matrix"
     return table, f"the genes were left out, because {path.name} holds no raw counts: {reason}"
+
+
+def _symbols(var: pd.DataFrame) -> tuple[list[str], str | None]:
+    """Names of the genes, and the column they are from where the index holds identifiers, as CELLxGENE's does."""
+    index = [str(name) for name in var.index]
+    column = next((name for name in _SYMBOLS if name in var), None)
+    if column is None or sum(_IDENTIFIER.fullmatch(name) is not None for name in index) < 0.5 * len(index):
+        return index, None
+    symbols = var[column].astype(object).where(var[column].notna(), "").astype(str)
+    return [symbol.strip() or name for symbol, name in zip(symbols, index, strict=True)], column
 
 
 def _gene_ids(var: pd.DataFrame) -> NDArray[Any]:

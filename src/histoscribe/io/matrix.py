@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from histoscribe.store.hdf5 import open_hdf5, read_dataset, read_names, require_
 from histoscribe.store.received import is_there
 
 _GENES = "Gene Expression"
+_GENE_WORDS = {"gene expression", "gene", "genes", "rna", "mrna"}
 _BLOCK = 1024  # columns of a text table that are dense at a time
 _MOST_GENES = 500_000
 # bytes of memory for a byte of text: names become Python strings, "0," a number of eight bytes
@@ -139,6 +141,10 @@ def _find(folder: Path, prefix: str, *names: str) -> Path:
     )
 
 
+def _is_gene(kind: str) -> bool:
+    return re.sub(r"[\s_-]+", " ", kind.strip().lower()) in _GENE_WORDS
+
+
 def _counts(
     matrix: sparse.csr_matrix,
     barcodes: Sequence[str],
@@ -156,9 +162,17 @@ def _counts(
             found=f"{len(features):,} and {len(barcodes):,}",
         )
     notes = []
-    if kinds is not None and any(kind != _GENES for kind in kinds):
-        keep = np.array([kind == _GENES for kind in kinds])
-        others = sorted({kind for kind in kinds if kind != _GENES})
+    keep = np.array([_is_gene(kind) for kind in kinds or ()])
+    if kinds is not None and not keep.all():
+        others = sorted({kind for kind in kinds if not _is_gene(kind)})
+        if not keep.any():
+            raise InputError(
+                "no feature of this matrix is a gene",
+                where=files[0],
+                expected=f"features of type {_GENES}",
+                found=f"{len(kinds):,} features of type {listing(others)}",
+                fix="give the matrix of gene expression, or correct the types of its features",
+            )
         notes.append(f"{files[0].name}: {int((~keep).sum()):,} features of type {listing(others)} were left out")
         matrix, features = matrix[:, keep], features.loc[keep]
     names, note = unique_genes(features["name"].tolist())
