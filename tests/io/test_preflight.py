@@ -522,3 +522,13 @@ def test_the_xenium_trap_is_a_swap(data_dir):
 
 def test_the_xenium_section_passes_when_its_columns_are_exchanged(data_dir):
     assert refusals(xenium(data_dir, ("y_pixel", "x_pixel"))) == []
+
+
+def test_gene_names_that_a_spreadsheet_changed_are_named_with_the_likely_gene(good):
+    spots = good.section.spots.copy()
+    spots.var_names = ["1-Mar", "2-Sep", "DEC-1", "2.31E+13", "MARCO", "SEPP1"]
+    found = finding(preflight(replace(good, section=replace(good.section, spots=spots))), "gene names")
+    assert found.level == "warning"
+    assert found.message.startswith("4 gene names")
+    for words in ("1-Mar (MARCHF1)", "2-Sep (SEPTIN2)", "DEC-1 (DELEC1)", "2.31E+13 (a RIKEN gene)"):
+        assert words in found.message

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from histoscribe.errors import ConfigError
+from histoscribe.errors import ConfigError, InputError
 from histoscribe.io import Request, detect, read
 from histoscribe.io.preflight import preflight
 from histoscribe.phantom import make_phantom, write_spaceranger
@@ -328,3 +328,22 @@ def test_spots_that_a_user_left_out_of_the_counts_are_no_other_section(tmp_path)
     table.to_csv(path, index=False)
     (found,) = [one for one in preflight(read(outs)).findings if one.name == "counts and positions"]
     assert found.level == "warning"
+
+
+@pytest.mark.parametrize("ending", ["", "-2", "-17"])
+def test_barcodes_that_end_differently_are_joined_and_said(visium, make, ending):
+    expected = read(visium.path).section.spots.X.toarray()
+    other = [barcode.removesuffix("-1") + ending for barcode in visium.barcodes]
+    make.write_10x_h5(visium.matrix, other, make.counts_of(other))
+    reading = read(visium.path)
+    assert reading.section.spots.obs_names.tolist() == visium.barcodes
+    np.testing.assert_array_equal(reading.section.spots.X.toarray(), expected)
+    assert any("end differently" in note for note in reading.notes)
+
+
+def test_barcodes_of_several_sections_are_not_joined_by_their_stems(visium, make):
+    stems = [barcode.removesuffix("-1") for barcode in visium.barcodes[:45]]
+    twice = [*(f"{stem}-2" for stem in stems), *(f"{stem}-3" for stem in stems)]
+    make.write_10x_h5(visium.matrix, twice, make.counts_of(twice))
+    with pytest.raises(InputError, match="have no position"):
+        read(visium.path)

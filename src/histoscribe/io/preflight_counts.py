@@ -1,8 +1,11 @@
 """Checks of the spots and their counts: enough spots, each one once, raw counts, not empty."""
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
+from histoscribe.errors import listing
 from histoscribe.io.preflight_findings import Finding, Level, percent
 from histoscribe.io.reading import Join
 from histoscribe.section import Section
@@ -11,6 +14,10 @@ _FEW, _TOO_FEW = 50, 4
 _EMPTY = 0.05
 _MISFIT, _MISFIT_REFUSED = 0.01, 0.1
 JOIN = "counts and positions"
+# what spreadsheets make of MARCH1, SEPT2 and DEC1, and of 2310009E13Rik cut short
+_MONTHS = {"mar": "MARCHF", "sep": "SEPTIN", "dec": "DELEC"}
+_DATE = re.compile(r"(?P<day>\d{1,2})-(?P<month>mar|sep|dec)|(?P<first>mar|sep|dec)-(?P<last>\d{1,2})", re.IGNORECASE)
+_NUMBER = re.compile(r"\d(\.\d+)?E\+\d{2}")
 DEAD_SPOTS, SWAMPED_SPOTS = "dead spots", "swamped spots"
 _LEFT_OUT = (
     "Nothing is learnt from their counts or scored on them; domains found from counts give them their neighbours' with "
@@ -57,7 +64,12 @@ def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Findin
     level: Level = "warning" if empty > _EMPTY else "ok"
     fix = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
     findings.append(Finding("empty spots", level, message, evidence, fix))
-    return [*findings, *_dead(total, dead), _constant(section)]
+    return [
+        *findings,
+        *_dead(total, dead),
+        _constant(section),
+        *_spoilt_names([str(g) for g in section.spots.var_names]),
+    ]
 
 
 def join_finding(join: Join) -> Finding:
@@ -132,6 +144,23 @@ def _constant(section: Section) -> Finding:
         fix = "check these genes: a measured gene does not have the same count everywhere"
         return Finding("constant genes", "warning", message, evidence, fix)
     return Finding("constant genes", "ok", message, evidence)
+
+
+def _spoilt_names(genes: list[str]) -> list[Finding]:
+    """Name genes that a spreadsheet took for dates or numbers: "1-Mar", "2-Sep", "2.31E+13"."""
+    likely = {}
+    for gene in genes:
+        if date := _DATE.fullmatch(gene):
+            month = date["month"] or date["first"]
+            likely[gene] = f"{_MONTHS[month.lower()]}{int(date['day'] or date['last'])}"
+        elif _NUMBER.fullmatch(gene):
+            likely[gene] = "a RIKEN gene"
+    if not likely:
+        return []
+    shown = listing([f"{gene} ({was})" for gene, was in likely.items()], 5)
+    message = f"{len(likely):,} gene names look as if a spreadsheet had changed them, such as {shown}."
+    fix = "take the names from the original file, or write them again"
+    return [Finding("gene names", "warning", message, {"n_spoilt": len(likely)}, fix)]
 
 
 def _places(section: Section) -> list[Finding]:

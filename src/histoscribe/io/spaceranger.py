@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ MATRICES = tuple(
     for suffix in (r"\.h5", "")
 )
 _MOST_FACTOR = 1e9  # no scale and no diameter in pixels is larger, nor smaller than one over it
+_ENDING = re.compile(r"-\d+$")
 _LOOSE_MATRIX = re.compile(r"(?P<prefix>.*?)matrix\.mtx(\.gz)?")
 
 
@@ -233,6 +234,7 @@ def read_spots(folder: Folder, request: Request) -> Spots:
         table = AnnData(X=sparse.csr_matrix((int(keep.sum()), 0), dtype=np.float32))
         notes.append("no matrix of counts was found; the section has no genes")
     else:
+        counts = _joined_endings(positions["barcode"].tolist(), counts)
         keep, rows, notes = _join(positions, counts, kind, path)
         counted = int(positions["barcode"].isin(counts.table.obs_names).sum())
         join = None if kind == "raw" else Join(int(on_tissue.sum()), counted, int(keep.sum()))
@@ -242,6 +244,24 @@ def read_spots(folder: Folder, request: Request) -> Spots:
     table.obs = kept[["array_row", "array_col"]].set_index(pd.Index(kept["barcode"].to_numpy(), dtype=object))
     table.obsm["spatial"] = xy_px[keep]
     return Spots(table, xy_px[~on_tissue], [path, *(counts.files if counts else ())], notes, join)
+
+
+def _joined_endings(known: list[str], counts: Counts) -> Counts:
+    """Give the barcodes of counts the ending that the positions have, where no barcode is the same and all are plain.
+
+    Programs write "AAAC", "AAAC-1" or "AAAC-2" for one spot.
+    """
+    own = counts.table.obs_names.tolist()
+    by_stem = {_ENDING.sub("", barcode): barcode for barcode in known}
+    stems = [_ENDING.sub("", barcode) for barcode in own]
+    unique = len(by_stem) == len(known) and len(set(stems)) == len(stems)
+    if not unique or set(own) & set(known) or not set(stems) & by_stem.keys():
+        return counts
+    table = counts.table.copy()
+    table.obs_names = [by_stem.get(stem, barcode) for stem, barcode in zip(stems, own, strict=True)]
+    met = next((stem, barcode) for stem, barcode in zip(stems, own, strict=True) if stem in by_stem)
+    note = f"barcodes of counts and positions end differently ({met[1]}, {by_stem[met[0]]}) and were joined without it"
+    return replace(counts, table=table, notes=(*counts.notes, note))
 
 
 def _join(
