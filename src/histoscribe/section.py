@@ -5,6 +5,7 @@ names of SpatialData's elements.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -278,13 +279,17 @@ class Section:
         )
 
 
-def raster_source(element: Any, *, where: Path | None = None) -> ArraySource:
-    """Pixels of a SpatialData image, single-scale or multi-scale, channels first, uint8 (c, y, x)."""
+def raster_source(element: Any, *, where: Path | None = None, channels: Sequence[int] = (0, 1, 2)) -> ArraySource:
+    """Pixels of a SpatialData image, single-scale or multi-scale, channels first, uint8 (c, y, x).
+
+    `channels` are those of red, green and blue.
+    """
     if hasattr(element, "children") and element.children:  # a DataTree, one child per scale
         levels = [next(iter(child.data_vars.values())).data for child in element.children.values()]
     else:
         levels = [element.data]
-    return StoredSource([level[:3] for level in levels], channel_first=True, where=where)
+    chosen = slice(3) if tuple(channels) == (0, 1, 2) else list(channels)
+    return StoredSource([level[chosen] for level in levels], channel_first=True, where=where)
 
 
 def _name_problems(name: str) -> list[str]:

@@ -26,14 +26,16 @@ def foreign(make, tmp_path):
     table = make.positions()
     table = table[table["in_tissue"] == 1]
 
-    def write(images=("full", "hires"), regions=("ds",), systems=("ds",)):
+    def write(images=("full", "hires"), regions=("ds",), systems=("ds",), channels=None):
         factors = {"full": 1.0, "hires": 0.5}
         pictures, shapes, tables = {}, {}, {}
         for name in images:
             width, height = int(280 * factors[name]), int(240 * factors[name])
-            pixels = np.random.default_rng(0).integers(0, 255, (3, height, width), np.uint8)
+            n_channels = 3 if channels is None else len(channels)
+            pixels = np.random.default_rng(0).integers(0, 255, (n_channels, height, width), np.uint8)
             back = Scale([1 / factors[name]] * 2, axes=("x", "y"))
-            pictures[f"ds_{name}_image"] = Image2DModel.parse(pixels, transformations=dict.fromkeys(systems, back))
+            ways = dict.fromkeys(systems, back)
+            pictures[f"ds_{name}_image"] = Image2DModel.parse(pixels, transformations=ways, c_coords=channels)
         for region in regions:
             points = [
                 Point(x, y) for x, y in zip(table["pxl_col_in_fullres"], table["pxl_row_in_fullres"], strict=True)
@@ -131,3 +133,42 @@ def test_a_table_that_names_shapes_which_do_not_exist_is_refused(foreign):
     gpd.read_parquet(shapes).iloc[:50].to_parquet(shapes)
     with pytest.raises(InputError, match="name shapes that do not exist"):
         read(path)
+
+
+def test_the_picture_of_a_sample_is_known_by_its_whole_name(foreign):
+    import spatialdata
+
+    path = foreign(images=("full",))
+    sdata = spatialdata.read_zarr(path)
+    for name in ("ds2_full_image", "ds_b_full_image"):
+        sdata.images[name] = sdata.images["ds_full_image"]
+        sdata.write_element(name)
+    assert any("'ds_full_image'" in note for note in read(path).notes)
+
+
+@pytest.mark.parametrize(
+    ("channels", "order"),
+    [
+        (["r", "g", "b"], (0, 1, 2)),
+        (["b", "g", "r"], (2, 1, 0)),
+        (["Green", "Blue", "Red"], (2, 0, 1)),
+        (["alpha", "red", "green", "blue"], (1, 2, 3)),
+        (None, (0, 1, 2)),
+    ],
+)
+def test_colours_are_taken_by_their_names(foreign, channels, order):
+    n = 3 if channels is None else len(channels)
+    expected = np.random.default_rng(0).integers(0, 255, (n, 240, 280), np.uint8)[list(order)]
+    image = read(foreign(channels=channels)).section.image
+    np.testing.assert_array_equal(image.read(0, 0, 280, 240), np.moveaxis(expected, 0, 2))
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [["DAPI", "CD3", "PanCK"], ["dye 1", "dye 2", "dye 3", "dye 4", "dye 5"], ["r", "g", "DAPI"], ["r", "g"]],
+)
+def test_channels_of_other_stains_are_refused_by_name(foreign, channels):
+    path = foreign(channels=channels)
+    with pytest.raises(InputError, match="no H&E") as caught:
+        read(path)
+    assert channels[-1].lower() in str(caught.value)

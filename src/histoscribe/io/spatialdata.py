@@ -30,6 +30,8 @@ from histoscribe.store.received import is_there, read_received
 _BINS = re.compile(r"square_(\d{3})um")
 # spatialdata-io's names, best first; its CytAssist picture is of another instrument
 _SUFFIXES = {"fullres": "_full_image", "hires": "_hires_image", "lowres": "_lowres_image"}
+_COLOURS = {"red": "r", "green": "g", "blue": "b", "alpha": "a", **{one: one for one in "rgba"}}
+_OPAQUE = ("r", "g", "b", "a")
 # what SpatialData and zarr raise on damaged descriptions; SpatialData checks many of them by assert
 _FAILURES = (
     OSError,
@@ -247,8 +249,9 @@ def _choose_image(sdata: Any, region: str, request: Request, path: Path) -> str 
     names = [name for name in sdata.images if not name.endswith("_cytassist_image")]
     if request.scale in _SUFFIXES:
         names = [name for name in names if name.endswith(_SUFFIXES[request.scale])]
-    own = [name for name in names if name.startswith(_BINS.sub("", region))]
-    names = own or names
+    sample = _BINS.sub("", region).rstrip("_")
+    exact = [name for name in names if name in (sample, *(f"{sample}{suffix}" for suffix in _SUFFIXES.values()))]
+    names = exact or [name for name in names if name.startswith(f"{sample}_")] or names
     for suffix in _SUFFIXES.values():
         best = [name for name in names if name.endswith(suffix)]
         if best:
@@ -266,7 +269,7 @@ def _choose_image(sdata: Any, region: str, request: Request, path: Path) -> str 
 
 
 def _slide_image(element: Any, name: str, path: Path) -> SlideImage:
-    source = raster_source(element, where=path)
+    source = raster_source(element, where=path, channels=_colours(element, name, path))
     channels, kind = source.levels[0].shape[0], source.levels[0].dtype
     if channels != 3 or kind != np.uint8:
         raise InputError(
@@ -277,6 +280,28 @@ def _slide_image(element: Any, name: str, path: Path) -> SlideImage:
             fix="give the H&E picture as image",
         )
     return SlideImage(source)
+
+
+def _colours(element: Any, name: str, path: Path) -> tuple[int, ...]:
+    """Which channels are red, green and blue, by their names; raises InputError where they are stains of another kind.
+
+    Channels without names, three or four of them, are red, green, blue and opacity.
+    """
+    from spatialdata.models import get_channel_names
+
+    names = [str(one).strip().lower() for one in get_channel_names(element)]
+    if names == [str(k) for k in range(len(names))] and len(names) <= len(_OPAQUE):
+        return tuple(range(min(3, len(names))))
+    known = [_COLOURS.get(one, "") for one in names]
+    if set(known) <= set(_OPAQUE) and sorted(known)[-3:] == ["b", "g", "r"] and len(set(known)) == len(known):
+        return tuple(known.index(colour) for colour in "rgb")
+    raise InputError(
+        f"image {name!r} is no H&E: its channels are not red, green and blue",
+        where=path,
+        expected="channels r, g, b, in any order",
+        found=f"{len(names)} channels: {listing(names)}",
+        fix="give the H&E picture as image",
+    )
 
 
 def _into(sdata: Any, region: str, image: str, path: Path, xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
