@@ -347,3 +347,22 @@ def test_barcodes_of_several_sections_are_not_joined_by_their_stems(visium, make
     make.write_10x_h5(visium.matrix, twice, make.counts_of(twice))
     with pytest.raises(InputError, match="have no position"):
         read(visium.path)
+
+
+def test_files_of_macos_beside_the_real_ones_are_passed_over(visium):
+    expected = read(visium.path)
+    for path in [*visium.outs.iterdir(), *visium.spatial.iterdir()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    reading = read(visium.path)
+    assert reading.files == expected.files
+    assert reading.notes == expected.notes
+
+
+def test_compressed_pictures_are_named(visium):
+    for name in ("hires", "lowres"):
+        path = visium.spatial / f"tissue_{name}_image.png"
+        path.with_name(f"GSM1_{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    assert not any("compressed" in note for note in read(visium.path).notes)
+    (visium.spatial / "tissue_hires_image.png").unlink()
+    (note,) = [note for note in read(visium.path).notes if "compressed" in note]
+    assert "GSM1_tissue_hires_image.png.gz" in note

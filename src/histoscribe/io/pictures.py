@@ -18,6 +18,7 @@ from histoscribe.store.files import real_path
 _PICTURE = re.compile(r".*\.(tif|tiff|btf|jpg|jpeg|svs|ndpi)", re.IGNORECASE)
 # beside the positions lie Space Ranger's own PNG files, and those that users add; elsewhere a PNG is mostly a plot
 _BESIDE_POSITIONS = re.compile(rf"{_PICTURE.pattern}|.*\.png", re.IGNORECASE)
+_PACKED = re.compile(r".*\.(png|jpg|jpeg|tif|tiff)\.(gz|zip)", re.IGNORECASE)
 # Space Ranger's pictures with spots or frames drawn in, and pictures of another instrument
 _NOT_TISSUE = re.compile(
     r"tissue_(hires|lowres)_image|detected_tissue|aligned_|fiducial|cytassist|mask|thumb|label|macro"
@@ -65,6 +66,7 @@ def choose_picture(
     if request.scale in {"hires", "lowres"}:
         return _open_named(request, str(request.scale), beside, scales, folder)
     full, notes = _full_resolution(request, folder, beside, scales, xy_px)
+    notes += _packed(folder, beside)
     if full is not None and full.path is not None:
         return full, Frame("fullres", 1.0, "beside the folder"), [*notes, f"image: {full.path.name}, full resolution"]
     if request.scale is not None:
@@ -98,6 +100,16 @@ def _find_named(folder: Folder, name: str) -> Path | None:
         if path is not None:
             return path
     return None
+
+
+def _packed(folder: Folder, beside: Mapping[str, Path]) -> list[str]:
+    """Name the pictures that lie there compressed, as GEO has them, where the picture itself does not."""
+    found = [path for place in (folder.spatial, folder.base) for path in find(place, _PACKED)]
+    return [
+        f"{path.name} is compressed and was not read: unpack it"
+        for path in dict.fromkeys(found)
+        if not any(f"tissue_{name}" in path.name for name in beside)
+    ]
 
 
 def _open_named(

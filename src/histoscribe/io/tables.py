@@ -56,9 +56,12 @@ def read_bytes(path: Path, *, cost: int = 1) -> bytes:
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what lies in a folder, sorted; raises InputError where it cannot be listed."""
+    """Return what lies in a folder, sorted; raises InputError where it cannot be listed.
+
+    Left out are the files "._NAME" that macOS writes beside a copy on foreign disks.
+    """
     try:
-        return sorted(folder.iterdir())
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("._"))
     except OSError as error:
         raise InputError("the folder cannot be listed", where=folder, found=error.strerror) from error
 
