@@ -155,5 +155,24 @@ def test_symbols_in_the_index_stay(h5ad, make):
     assert read(h5ad(adata)).section.spots.var_names.tolist() == list("ABCDEF")
 
 
+@pytest.mark.parametrize("words", [("1", "0"), ("True", "False"), ("yes", "NO"), ("T", "f"), ("1.0", "0.0")])
+def test_yes_and_no_of_any_spelling_are_read_and_spots_left_out_are_said(h5ad, make, words):
+    adata = spots_of(make)
+    adata.obs["in_tissue"] = np.where(adata.obs["in_tissue"] == 1, *words)
+    reading = read(h5ad(adata))
+    assert reading.section.spots.n_obs == 90
+    assert any("10 of 100 spots are off tissue by in_tissue and were left out" in note for note in reading.notes)
+
+
+@pytest.mark.parametrize("word", ["2", "maybe", "", "nan"])
+def test_what_is_neither_yes_nor_no_is_refused_with_what_was_found(h5ad, make, word):
+    adata = spots_of(make)
+    said = adata.obs["in_tissue"].astype(str).to_numpy(object)
+    said[:3] = word
+    adata.obs["in_tissue"] = said
+    with pytest.raises(InputError, match="in_tissue of 3 of 100 spots is neither yes nor no"):
+        read(h5ad(adata))
+
+
 def identifiers():
     return [f"ENSG{k:011d}" for k in range(6)]

@@ -68,3 +68,16 @@ def test_microns_per_pixel_must_be_known(loose):
 def test_a_picture_made_smaller_needs_its_factor(loose):
     reading = read(request(loose, scale="0.5"))
     np.testing.assert_allclose(reading.section.xy_px, pd.read_csv(loose.spots)[["x", "y"]].to_numpy() / 2)
+
+
+def test_spots_off_tissue_are_left_out_and_said(loose):
+    table = pd.read_csv(loose.spots)
+    table["in_tissue"] = ["yes"] * 10 + ["no"] * 2
+    table.to_csv(loose.spots, index=False)
+    reading = read(request(loose))
+    assert reading.section.spots.n_obs == 10
+    assert any("2 of 12 spots are off tissue by in_tissue" in note for note in reading.notes)
+    table.loc[4, "in_tissue"] = "2"
+    table.to_csv(loose.spots, index=False)
+    with pytest.raises(InputError, match="in_tissue of 1 of 12 spots is neither yes nor no"):
+        read(request(loose))

@@ -16,7 +16,7 @@ from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.lattice import NOMINAL_SPOT_UM, VISIUM, hd_lattice, neighbour_pitch_px, spot_diameter_mpp
 from histoscribe.io.reading import Reading, Request, Thumbnail
 from histoscribe.io.spaceranger import FACTORS, find, positive
-from histoscribe.io.tables import missing, read_json, require_unique
+from histoscribe.io.tables import missing, off_tissue_note, on_tissue, read_json, require_unique
 from histoscribe.section import Lattice
 from histoscribe.slide.image import RGB, ArraySource, SlideImage
 from histoscribe.store.received import is_there
@@ -77,13 +77,13 @@ def _read(request: Request, path: Path, why: str) -> Reading:
         for name in ("hires", "lowres")
         if f"tissue_{name}_scalef" in factors
     }
-    on_tissue = on_tissue_of(adata, path)
+    kept = on_tissue_of(adata, path)
     add_lattice_indices(spots, adata.obs)
     spots.obsm["spatial"] = xy_px
-    spots = spots[on_tissue].copy()
+    spots = spots[kept].copy()
     lattice, platform = guess_lattice(spots, factors, path)
     small, compared = (None, []) if request.image is None else _thumbnail(library, scales, path)
-    image, frame, more = _picture(request, library, scales, xy_px[on_tissue], path, small=small)
+    image, frame, more = _picture(request, library, scales, xy_px[kept], path, small=small)
     parts = Parts(
         format="anndata",
         why=why,
@@ -93,9 +93,9 @@ def _read(request: Request, path: Path, why: str) -> Reading:
         image=image,
         image_scale=frame.factor,
         scales=scales,
-        off_tissue_xy_px=xy_px[~on_tissue],
+        off_tissue_xy_px=xy_px[~kept],
         files=[path],
-        notes=[*notes, *more, *compared],
+        notes=[*notes, *off_tissue_note(kept), *more, *compared],
         thumbnail=small,
     )
     pitch = add_pitch(parts)
@@ -171,12 +171,7 @@ def coordinates(adata: AnnData, path: Path) -> NDArray[np.float64]:
 
 def on_tissue_of(adata: AnnData, path: Path) -> NDArray[np.bool_]:
     """Spots on tissue by the column `in_tissue`, (n,), all without that column; raises InputError where none are."""
-    if "in_tissue" not in adata.obs:
-        return np.ones(adata.n_obs, bool)
-    on_tissue: NDArray[np.bool_] = adata.obs["in_tissue"].astype(str).isin(["1", "1.0", "True"]).to_numpy()
-    if not on_tissue.any():
-        raise InputError("no spot lies on tissue", where=path, expected="obs['in_tissue'] = 1 for some spots")
-    return on_tissue
+    return on_tissue(adata.obs["in_tissue"], path) if "in_tissue" in adata.obs else np.ones(adata.n_obs, bool)
 
 
 def add_lattice_indices(spots: AnnData, obs: pd.DataFrame) -> None:

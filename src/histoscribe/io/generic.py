@@ -15,7 +15,16 @@ from histoscribe.io.counts import Counts
 from histoscribe.io.frames import Frame, find_frame, open_picture, stated_frame
 from histoscribe.io.matrix import read_counts
 from histoscribe.io.reading import Reading, Request
-from histoscribe.io.tables import integers, numbers, only_column, read_parquet, read_table, require_unique
+from histoscribe.io.tables import (
+    integers,
+    numbers,
+    off_tissue_note,
+    on_tissue,
+    only_column,
+    read_parquet,
+    read_table,
+    require_unique,
+)
 
 # the first name of each is ours; the others are in common use
 _BARCODE = ("barcode", "barcodes", "spot", "spot_id", "cell_id", "id", "")
@@ -60,14 +69,15 @@ def _read(request: Request, path: Path) -> Reading:
     barcodes = pd.Index(only_column(frame, barcode, path).astype(str))
     require_unique(barcodes, path)
     xy_px = np.column_stack([numbers(frame, x, path), numbers(frame, y, path)])  # (n, 2)
-    on_tissue = np.ones(len(frame), bool)
+    kept = np.ones(len(frame), bool)
     if "in_tissue" in by_lower:
-        on_tissue = integers(frame, by_lower["in_tissue"], path) == 1
-    outside = barcodes[on_tissue & (xy_px < 0).any(axis=1)]
+        kept = on_tissue(only_column(frame, by_lower["in_tissue"], path), path)
+    outside = barcodes[kept & (xy_px < 0).any(axis=1)]
     if len(outside):
         raise InputError(f"{len(outside):,} spots have negative coordinates", where=path, found=listing(outside, 3))
     counts = read_counts(request.counts) if request.counts is not None else None
-    table, keep, notes = _join(barcodes, on_tissue, counts, path)
+    table, keep, notes = _join(barcodes, kept, counts, path)
+    notes = [*off_tissue_note(kept), *notes]
     for name in ("array_row", "array_col"):
         if name in by_lower:
             table.obs[name] = integers(frame, by_lower[name], path)[keep]
@@ -84,7 +94,7 @@ def _read(request: Request, path: Path) -> Reading:
         spots=table,
         image=image,
         image_scale=chosen.factor,
-        off_tissue_xy_px=xy_px[~on_tissue],
+        off_tissue_xy_px=xy_px[~kept],
         files=[path, *(counts.files if counts else ())],
         notes=notes,
     )

@@ -64,12 +64,8 @@ def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Findin
     level: Level = "warning" if empty > _EMPTY else "ok"
     fix = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
     findings.append(Finding("empty spots", level, message, evidence, fix))
-    return [
-        *findings,
-        *_dead(total, dead),
-        _constant(section),
-        *_spoilt_names([str(g) for g in section.spots.var_names]),
-    ]
+    spoilt = _spoilt_names([str(gene) for gene in section.spots.var_names])
+    return [*findings, *_dead(total, dead), _constant(section), *spoilt]
 
 
 def join_finding(join: Join) -> Finding:

@@ -21,7 +21,7 @@ from histoscribe.io.frames import find_frame, open_picture, stated_frame
 from histoscribe.io.h5ad import counts_of
 from histoscribe.io.lattice import hd_lattice
 from histoscribe.io.reading import Reading, Request
-from histoscribe.io.tables import contents, missing, require_parquet, require_unique
+from histoscribe.io.tables import contents, missing, off_tissue_note, require_parquet, require_unique
 from histoscribe.io.zarr_store import require_store
 from histoscribe.section import TABLE, Section, raster_source
 from histoscribe.slide.image import SlideImage
@@ -176,7 +176,12 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
         image=image,
         off_tissue_xy_px=xy_px[~on_tissue],
         files=_files(path),
-        notes=[f"table {name!r} of the shapes {region!r}", *([note] if note else []), image_note],
+        notes=[
+            f"table {name!r} of the shapes {region!r}",
+            *([note] if note else []),
+            *off_tissue_note(on_tissue),
+            image_note,
+        ],
     )
     add_pitch(parts)
     return assemble(parts, request)

@@ -19,6 +19,7 @@ from histoscribe.store.received import is_there, read_received, read_start, requ
 _TABLE_COST, _JSON_COST = 16, 16
 _MOST_COLUMNS = 20_000
 _MOST_WHOLE = 2**53  # up to which float64 keeps every whole number
+_YES, _NO = ("1", "1.0", "true", "yes", "t", "y"), ("0", "0.0", "false", "no", "f", "n")
 _BINARY = {
     b"PK\x03\x04": "a zip or Excel file",
     b"PAR1": "a Parquet file",
@@ -293,6 +294,36 @@ def integers(frame: pd.DataFrame, column: str, path: Path) -> NDArray[np.int64]:
             found=f"{frame[column].iloc[bad[0]]} in line {frame.index[bad[0]]}",
         )
     return values.astype(np.int64)
+
+
+def on_tissue(values: pd.Series, path: Path) -> NDArray[np.bool_]:
+    """Read a column `in_tissue` of any spelling of yes and no, (n,).
+
+    Raises
+    ------
+    InputError
+        Where a value is neither, or none is yes.
+    """
+    said = values.astype(str).str.strip().str.lower()
+    strange = ~said.isin([*_YES, *_NO]).to_numpy()
+    if strange.any():
+        raise InputError(
+            f"in_tissue of {int(strange.sum()):,} of {len(said):,} spots is neither yes nor no",
+            where=path,
+            expected="1 and 0, yes and no, or True and False",
+            found=listing(sorted(set(values.astype(str)[strange])), 8),
+            fix="correct these values",
+        )
+    found = said.isin(_YES).to_numpy()
+    if not found.any():
+        raise InputError("no spot lies on tissue", where=path, expected="in_tissue = 1 for some spots")
+    return found
+
+
+def off_tissue_note(found: NDArray[np.bool_]) -> list[str]:
+    """Say how many spots are left out because `in_tissue` says no; nothing where none is."""
+    off = int((~found).sum())
+    return [f"{off:,} of {len(found):,} spots are off tissue by in_tissue and were left out"] if off else []
 
 
 def require_unique(names: pd.Index, path: Path, *, what: str = "barcodes") -> None:
