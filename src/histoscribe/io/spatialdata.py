@@ -20,7 +20,7 @@ from histoscribe.io.containers import require_sound
 from histoscribe.io.frames import find_frame, open_picture, stated_frame
 from histoscribe.io.h5ad import counts_of
 from histoscribe.io.lattice import hd_lattice
-from histoscribe.io.reading import Reading, Request
+from histoscribe.io.reading import Reading, Request, Thumbnail
 from histoscribe.io.tables import contents, missing, off_tissue_note, require_parquet, require_unique
 from histoscribe.io.zarr_store import require_store
 from histoscribe.section import TABLE, Section, raster_source
@@ -162,7 +162,19 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
     spots, note = counts_of(table, path)
     on_tissue = on_tissue_of(table, path)
     add_lattice_indices(spots, table.obs)
-    image, xy_px, image_note = _picture(sdata, region, request, path, xy_px)
+    small: Thumbnail | None = None
+    if request.image is None:
+        image, xy_px, image_notes = _stored_picture(sdata, region, request, path, xy_px)
+    else:
+        image = open_picture(request.image, request)
+        small, image_notes = _thumbnail(sdata, region, path)
+        if request.scale is not None:
+            frame = stated_frame(request.scale, {}, request.image)
+        else:
+            frame = find_frame(image, {}, xy_px, full_size_px=None if small is None else small.full_size_px)
+        xy_px = xy_px * frame.factor
+        small = None if small is None else replace(small, factor=small.factor / frame.factor)
+        image_notes.append(f"image: {request.image.name}, {frame.name} frame ({frame.why})")
     spots.obsm["spatial"] = xy_px
     spots = spots[on_tissue].copy()
     bins = _BINS.search(region) or _BINS.search(name)
@@ -180,8 +192,9 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
             f"table {name!r} of the shapes {region!r}",
             *([note] if note else []),
             *off_tissue_note(on_tissue),
-            image_note,
+            *image_notes,
         ],
+        thumbnail=small,
     )
     add_pitch(parts)
     return assemble(parts, request)
@@ -235,28 +248,57 @@ def _centres(sdata: Any, table: AnnData, region: str, path: Path) -> tuple[AnnDa
     return table, xy
 
 
-def _picture(
+def _stored_picture(
     sdata: Any, region: str, request: Request, path: Path, xy_px: NDArray[np.float64]
-) -> tuple[SlideImage | None, NDArray[np.float64], str]:
+) -> tuple[SlideImage | None, NDArray[np.float64], list[str]]:
     """Return the picture of a region and the spots in its pixels, (n, 2)."""
-    if request.image is not None:
-        image = open_picture(request.image, request)
-        frame = stated_frame(request.scale, {}, request.image) if request.scale else find_frame(image, {}, xy_px)
-        return image, xy_px * frame.factor, f"image: {request.image.name}, {frame.name} frame ({frame.why})"
     name = _choose_image(sdata, region, request, path)
     if name is None:
-        return None, xy_px, "the store holds no picture"
-    element = sdata.images[name]
-    return _slide_image(element, name, path), _into(sdata, region, name, path, xy_px), f"image: {name!r} of the store"
+        return None, xy_px, ["the store holds no picture"]
+    image = _slide_image(sdata.images[name], name, path)
+    return image, _into(sdata, region, name, path, xy_px), [f"image: {name!r} of the store"]
+
+
+def _thumbnail(sdata: Any, region: str, path: Path) -> tuple[Thumbnail | None, list[str]]:
+    """Return the store's own picture of a region, where it is placed by a scale alone, and notes on others."""
+    own = _own_images(sdata, region)
+    if len(own) > 1:  # of other samples too, where none is named after this one
+        own = [f"{_sample(region)}{_SUFFIXES[kind]}" for kind in ("hires", "lowres", "fullres")]
+    notes = []
+    for name in own:
+        if name not in sdata.images:
+            continue
+        corners = np.array([[0.0, 0.0], [1000.0, 0.0], [0.0, 1000.0]])
+        try:
+            origin, right, down = _into(sdata, region, name, path, corners)
+            image = _slide_image(sdata.images[name], name, path)
+        except InputError as error:
+            notes.append(f"image {name!r} of the store was not compared with the one given ({error.problem})")
+            continue
+        factor = (right - origin)[0] / 1000.0
+        upright = np.eye(2) * 1000.0 * factor
+        # the corner of a pixel and its middle differ by half a pixel
+        if factor > 0 and np.abs(origin).max() < 1 and np.allclose([right - origin, down - origin], upright, rtol=1e-3):
+            return Thumbnail(name, image, factor), notes
+    return None, notes
+
+
+def _sample(region: str) -> str:
+    return _BINS.sub("", region).rstrip("_")
+
+
+def _own_images(sdata: Any, region: str) -> list[str]:
+    """Names of the pictures of a region's sample, by its whole name; all of them where none is named after it."""
+    names = [name for name in sdata.images if not name.endswith("_cytassist_image")]
+    sample = _sample(region)
+    exact = [name for name in names if name in (sample, *(f"{sample}{suffix}" for suffix in _SUFFIXES.values()))]
+    return exact or [name for name in names if name.startswith(f"{sample}_")] or names
 
 
 def _choose_image(sdata: Any, region: str, request: Request, path: Path) -> str | None:
-    names = [name for name in sdata.images if not name.endswith("_cytassist_image")]
+    names = _own_images(sdata, region)
     if request.scale in _SUFFIXES:
         names = [name for name in names if name.endswith(_SUFFIXES[request.scale])]
-    sample = _BINS.sub("", region).rstrip("_")
-    exact = [name for name in names if name in (sample, *(f"{sample}{suffix}" for suffix in _SUFFIXES.values()))]
-    names = exact or [name for name in names if name.startswith(f"{sample}_")] or names
     for suffix in _SUFFIXES.values():
         best = [name for name in names if name.endswith(suffix)]
         if best:
