@@ -54,6 +54,16 @@ def test_the_nuclei_do_not_depend_on_the_block_size(pixels, tmp_path, mpp):
     pd.testing.assert_frame_equal(in_order(small), in_order(whole))
 
 
+def test_black_areas_are_the_same_whatever_the_blocks(pixels, tmp_path):
+    framed = np.zeros_like(pixels)
+    framed[37:-61, 45:-52] = pixels[37:-61, 45:-52]
+    framed[180:250, 170:260] = 5  # on the borders of the small blocks
+    small = found(slide(framed), tmp_path / "small", block_px=192)
+    whole = found(slide(framed), tmp_path / "whole", block_px=4096)
+    assert len(whole) > 100
+    pd.testing.assert_frame_equal(in_order(small), in_order(whole))
+
+
 def test_labels_and_table_name_the_same_nuclei(pixels, tmp_path):
     table = found(slide(pixels), tmp_path / "a", block_px=256)
     labels = np.asarray(arrays.open_array(tmp_path / "a" / LABELS)[...])
