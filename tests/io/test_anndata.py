@@ -149,6 +149,19 @@ def test_symbols_are_taken_where_the_index_holds_identifiers(h5ad, make, column)
     assert any(column in note for note in reading.notes)
 
 
+def test_proteins_beside_the_genes_are_left_out_and_said(h5ad, make):
+    adata = spots_of(make)
+    adata.var["feature_types"] = ["Gene Expression"] * 4 + ["Antibody Capture"] * 2
+    reading = read(h5ad(adata))
+    assert reading.section.spots.var_names.tolist() == list("ABCD")
+    assert any("2 features of type Antibody Capture were left out" in note for note in reading.notes)
+    adata.var["feature_types"] = [None, "Gene", None, "gene_expression", None, None]  # as concatenating leaves it
+    assert read(h5ad(adata)).section.spots.n_vars == 6
+    adata.var["feature_types"] = "Antibody Capture"
+    with pytest.raises(InputError, match="no feature of this matrix is a gene"):
+        read(h5ad(adata))
+
+
 def test_symbols_in_the_index_stay(h5ad, make):
     adata = spots_of(make)
     adata.var["feature_name"] = identifiers()

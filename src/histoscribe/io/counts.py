@@ -1,5 +1,6 @@
 """Counts, checked: whole numbers from 0, spots by genes, each gene once."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from histoscribe.io.tables import require_unique
 
 # up to here float32, the type of our counts, holds every whole number
 _MOST_COUNT = 2**24
+_GENES = {"gene expression", "gene", "genes", "rna", "mrna"}  # types of features, in lower case
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +79,29 @@ def count_fault(values: NDArray[Any]) -> str | None:
         if bad.any():
             return f"{int(bad.sum()):,} {fault}, for example {values.flat[int(np.argmax(bad))]:g}"
     return None
+
+
+def genes_among(kinds: Sequence[str], path: Path) -> tuple[NDArray[np.bool_], str | None]:
+    """Say which features are genes by their types, (g,), and how many others of which types are left out.
+
+    Raises
+    ------
+    InputError
+        Where none is a gene.
+    """
+    keep = np.array([re.sub(r"[\s_-]+", " ", kind.strip().lower()) in _GENES for kind in kinds], bool)
+    if keep.all():
+        return keep, None
+    others = listing(sorted({kind for kind, gene in zip(kinds, keep, strict=True) if not gene}))
+    if not keep.any():
+        raise InputError(
+            "no feature of this matrix is a gene",
+            where=path,
+            expected="features of type Gene Expression",
+            found=f"{len(keep):,} features of type {others}",
+            fix="give the matrix of gene expression, or correct the types of its features",
+        )
+    return keep, f"{int((~keep).sum()):,} features of type {others} were left out"
 
 
 def unique_genes(names: Sequence[str]) -> tuple[list[str], str | None]:

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from histoscribe.errors import InputError
 from histoscribe.io.containers import require_sound
-from histoscribe.io.counts import as_counts, unique_genes
+from histoscribe.io.counts import as_counts, genes_among, unique_genes
 from histoscribe.io.tables import missing
 from histoscribe.store.hdf5 import open_hdf5
 from histoscribe.store.received import is_there
@@ -72,12 +72,18 @@ def counts_of(adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
         if fault:
             why_not.append(f"{place} holds {fault}")
             continue
+        left_out = None
+        if "feature_types" in var:  # as scanpy reads 10x matrices, proteins too
+            kinds = var["feature_types"].astype(object).where(var["feature_types"].notna(), "gene")
+            keep, left_out = genes_among([str(kind) for kind in kinds], path)
+            matrix, var = matrix[:, keep], var.loc[keep]
         symbols, column = _symbols(var)
         names, note = unique_genes(symbols)
         table = AnnData(X=matrix, obs=pd.DataFrame(index=adata.obs_names.astype(str)), var=pd.DataFrame(index=names))
         table.var["gene_ids"] = _gene_ids(var)
         notes = [f"counts are from {place}: {'; '.join(why_not)}"] if why_not else []
         notes += [f"genes are named by var[{column!r}]"] if column else []
+        notes += [left_out] if left_out else []
         return table, "; ".join([*notes, *([note] if note else [])]) or None
     table = AnnData(X=sparse.csr_matrix((adata.n_obs, 0), dtype=np.float32))
     table.obs_names = adata.obs_names.astype(str)

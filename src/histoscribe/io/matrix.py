@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.errors import InputError, listing
-from histoscribe.io.counts import Counts, spots_by_genes, unique_genes
+from histoscribe.io.counts import Counts, genes_among, spots_by_genes, unique_genes
 from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.matrix_market import read_matrix_market
 from histoscribe.io.tables import contents, delimiter, missing, read_text
@@ -21,8 +20,6 @@ from histoscribe.store.compressed import require_compressed
 from histoscribe.store.hdf5 import open_hdf5, read_dataset, read_names, require_group
 from histoscribe.store.received import is_there
 
-_GENES = "Gene Expression"
-_GENE_WORDS = {"gene expression", "gene", "genes", "rna", "mrna"}
 _BLOCK = 1024  # columns of a text table that are dense at a time
 _MOST_GENES = 500_000
 # bytes of memory for a byte of text: names become Python strings, "0," a number of eight bytes
@@ -141,10 +138,6 @@ def _find(folder: Path, prefix: str, *names: str) -> Path:
     )
 
 
-def _is_gene(kind: str) -> bool:
-    return re.sub(r"[\s_-]+", " ", kind.strip().lower()) in _GENE_WORDS
-
-
 def _counts(
     matrix: sparse.csr_matrix,
     barcodes: Sequence[str],
@@ -162,18 +155,9 @@ def _counts(
             found=f"{len(features):,} and {len(barcodes):,}",
         )
     notes = []
-    keep = np.array([_is_gene(kind) for kind in kinds or ()])
-    if kinds is not None and not keep.all():
-        others = sorted({kind for kind in kinds if not _is_gene(kind)})
-        if not keep.any():
-            raise InputError(
-                "no feature of this matrix is a gene",
-                where=files[0],
-                expected=f"features of type {_GENES}",
-                found=f"{len(kinds):,} features of type {listing(others)}",
-                fix="give the matrix of gene expression, or correct the types of its features",
-            )
-        notes.append(f"{files[0].name}: {int((~keep).sum()):,} features of type {listing(others)} were left out")
+    if kinds is not None:
+        keep, left_out = genes_among(kinds, files[0])
+        notes += [f"{files[0].name}: {left_out}"] if left_out else []
         matrix, features = matrix[:, keep], features.loc[keep]
     names, note = unique_genes(features["name"].tolist())
     notes += [f"{files[0].name}: {note}"] if note else []
