@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 import histoscribe as hs
 from histoscribe.domains.metrics import adjusted_rand_index
@@ -55,6 +56,27 @@ def dead() -> None:
                 f"false {int(np.delete(found, rows).sum())}",
                 flush=True,
             )
+
+
+def dead_real() -> None:
+    """Dead spots in the 32 real breast sections, and shares of the surroundings' totals on both sides of the rule."""
+    n_spots = n_dead = 0
+    dead_share, alive_share, largest = [], [], []
+    for path in sorted(data_file("her2st/counts").glob("*.tsv.gz")):
+        counts = pd.read_csv(path, sep="\t", index_col=0)
+        xy_um = 200.0 * np.array([[float(side) for side in name.split("x")] for name in counts.index])
+        total = counts.to_numpy(np.float64).sum(axis=1)
+        found = dead_spots(total, xy_um)
+        nearest = cKDTree(xy_um[~found]).query(xy_um, k=13)[1]
+        nearest = np.where(found[:, None], nearest[:, :12], nearest[:, 1:])  # a living spot's first is itself
+        share = total / np.median(total[~found][nearest], axis=1)
+        n_spots, n_dead = n_spots + len(total), n_dead + int(found.sum())
+        dead_share += list(share[found])
+        alive_share += list(share[~found])
+        largest.append((counts.to_numpy().max(axis=1) / np.maximum(total, 1))[total > 100].max())
+    print(f"hard_dead_real {n_dead} of {n_spots} spots, {int((np.array(dead_share) < 0.01).sum())} under .01")
+    print(f"hard_dead_real_others {int((np.array(alive_share) < 0.07).sum())} of {n_spots - n_dead} under .07")
+    print(f"hard_largest_gene {max(largest):.2f} of a spot with 100 molecules")
 
 
 def wild() -> None:
@@ -166,7 +188,14 @@ def many() -> None:
             print(f"hard_size_{n}_{pitch_um:g}um {ari:.3f} ARI, {perf_counter() - start:.0f} s", flush=True)
 
 
-PARTS: dict[str, Callable[[], None]] = {"dead": dead, "wild": wild, "black": black, "few": few, "many": many}
+PARTS: dict[str, Callable[[], None]] = {
+    "dead": dead,
+    "dead_real": dead_real,
+    "wild": wild,
+    "black": black,
+    "few": few,
+    "many": many,
+}
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """The check of the stain: whether a picture can be haematoxylin and eosin in transmitted light.
 
 Both stains absorb green most, whatever their mixture, and unstained places let light of all colours through. An
-inverted or a fluorescence picture does neither. The limits lie between 24 real pictures (the palest tissue of
-each reaches 101 of 255 in its darkest channel; green is absorbed most in all of them) and the same pictures inverted,
-without colour, faded, and as fluorescence.
+inverted or a fluorescence picture does neither. The limits lie between 33 real pictures (the palest tissue of
+each reaches 101 of 255 in its darkest channel; green is absorbed most in all of them) and these inverted, and some of
+them without colour, faded, and as fluorescence.
 """
 
 from histoscribe.io.preflight_findings import Finding, Level, percent
