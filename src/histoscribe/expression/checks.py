@@ -10,6 +10,14 @@ from histoscribe.errors import InputError
 _RAW = "give the matrix of raw counts, for example the layer 'counts' or the filtered_feature_bc_matrix"
 
 
+def are_counts(counts: Any) -> bool:
+    """Whether a matrix, (n, g), sparse or dense, can be raw counts: whole numbers from 0, not all of them 0."""
+    values = np.asarray(counts.data if sparse.issparse(counts) else counts, np.float64).ravel()
+    return bool(
+        np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all() and values.any()
+    )
+
+
 def check_counts(counts: Any, *, where: str) -> None:
     """Refuse a matrix that cannot be raw counts.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, InputError, listing, nearest
+from histoscribe.expression.counted import Counted
 from histoscribe.expression.measured import Measured
 from histoscribe.expression.normalise import library_size, log_per_10k
 from histoscribe.expression.select import (
@@ -168,6 +169,11 @@ class GeneTarget:
         values[:, missing] = np.nan
         return values
 
+    def counted(self, section: Measured) -> Counted:
+        """Return the genes' counts, 0 where not measured, and the molecules that the scale takes them as shares of."""
+        counts = counts_of(section, self.names_)
+        return Counted(counts, section.molecules() if self.scale == "log1p_cp10k" else library_size(counts))
+
     def scaled(self, counts: Any, library: NDArray[np.float64]) -> NDArray[np.float32]:
         """Bring counts of the chosen genes, (n, t), to the scale; `library` (n,) are the molecules of each spot."""
         if self.scale == "log1p_cp10k":
@@ -209,6 +215,12 @@ class GeneTarget:
         target.names_, target.dropped_ = tuple(record["names"]), tuple(record["dropped"])
         target.fitted_on_ = tuple(record["fitted_on"])
         return target
+
+
+def on_scale(per_10k: NDArray[Any], scale: Scale) -> NDArray[Any]:
+    """Bring counts per 10,000 to a scale."""
+    logs: NDArray[Any] = np.log1p(per_10k)
+    return logs if scale == "log1p_cp10k" else logs / np.log(10)
 
 
 def _require(asked: Sequence[str], sections: Sequence[Measured], shared: tuple[str, ...]) -> None:
