@@ -200,8 +200,12 @@ def test_cell_types_come_from_the_sheets_tables(cohort, evaluated, tmp_path):
 def test_a_model_predicts_a_picture_alone(model, cohort, tmp_path):
     found = predict(model, cohort / "P1S0" / "P1S0.tif", out=tmp_path / "p")["P1S0"]
     written = ad.read_h5ad(tmp_path / "p" / "predictions" / "predictions.h5ad")
-    assert {"lower", "upper"} <= set(written.layers)
-    assert {"verdict", "skill"} <= set(written.var)
+    assert {"lower", "upper", "share", "share_lower", "share_upper"} <= set(written.layers)
+    assert {"verdict", "reason", "skill"} <= set(written.var)
+    # nothing was counted on a picture alone
+    assert written.obs["molecules"].unique().tolist() == [
+        json.loads((model / "model.json").read_text())["evidence"]["molecules"]
+    ]
     assert written.obsm["spatial"].shape == (found.table.n_obs, 2)
     assert (written.obs["distance"] > 0).all()
     assert "features are standardised within this slide" in found.remarks[0]
@@ -212,10 +216,14 @@ def test_a_model_predicts_a_picture_alone(model, cohort, tmp_path):
 def test_the_predictions_open_as_spatialdata(model, cohort, tmp_path):
     import spatialdata
 
+    from histoscribe.io import read_section
+
     predict(model, cohort / "P1S0", out=tmp_path / "p")
     table = spatialdata.read_zarr(tmp_path / "p" / "predictions" / "predictions.zarr").tables["table"]
     assert {"lower", "upper"} <= set(table.layers)
     assert "distance" in table.obs
+    counted = read_section(cohort / "P1S0", image=cohort / "P1S0" / "P1S0.tif").spots.X.sum(axis=1)
+    np.testing.assert_allclose(table.obs["molecules"], np.asarray(counted).ravel())
 
 
 def test_a_model_is_plain_numbers_and_text(model):
@@ -483,6 +491,26 @@ def test_an_ensemble_by_section_of_one_patient_is_marked_leaky(cohort, tmp_path)
     path = sheet(cohort, tmp_path, lambda table: table.assign(patient="P"))
     fitted = fit(path, out=tmp_path / "m", options=OPTIONS.updated(ensemble="folds", by="section", heads=("mean",)))
     assert fitted.facts["inner"]["warning"].startswith("LEAKY")
+    assert "ONE PATIENT" in (tmp_path / "m" / "MODEL_CARD.md").read_text()
+    assert "eight breast-cancer patients" in fitted.facts["evidence"]["prior"]
+    assert {card["verdict"] for card in fitted.cards} <= {"caution", "do not use"}
+
+
+def test_a_model_whose_intervals_did_not_know_of_depth_is_refused_with_what_to_do(model, tmp_path):
+    from histoscribe.store.manifest import describe, read_manifest, write_manifest
+
+    old = shutil.copytree(model, tmp_path / "m")
+    facts = json.loads((old / "model.json").read_text()) | {"format": 3}
+    (old / "model.json").write_text(json.dumps(facts))
+    write_manifest(old, {name: describe(old, name) for name in read_manifest(old)["files"]})
+    with pytest.raises(ResultError, match=r"another version(.|\n)*format 4(.|\n)*format 3(.|\n)*histoscribe fit"):
+        read_model(old)
+
+
+@pytest.mark.parametrize("molecules", [0, -5, float("nan")])
+def test_a_spot_with_no_molecules_cannot_be_asked_for(molecules, model, cohort, tmp_path):
+    with pytest.raises(ConfigError, match="at least one molecule"):
+        predict(model, cohort / "P1S0", out=tmp_path / "p", molecules=molecules)
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,7 @@ def fit(
         model = fitting.fit(samplesheet, out=out, head=head, options=options, listen=listen)
     if model.facts["inner"]["warning"]:
         err.print(f"[yellow]{escape(model.facts['inner']['warning'])}[/yellow]")
+    say(model.facts["evidence"]["sentence"])
     print_notes(model.facts.get("notes", ()))
     counts = {verdict: sum(card["verdict"] == verdict for card in model.cards) for verdict in ("use", "caution")}
     say(f"{model.called}: {len(model.cards):,} targets; {counts['use']:,} to use, {counts['caution']:,} with caution")
@@ -92,6 +93,7 @@ def predict(
     out: Path,
     encoders: Annotated[list[str] | None, Parameter(name="--encoder", negative=())] = None,
     mpp: float | None = None,
+    molecules: float | None = None,
     reading: Annotated[ReadOptions | None, Parameter(name="*")] = None,
     show: Show | None = None,
 ) -> int:
@@ -103,6 +105,7 @@ def predict(
             out=out,
             encoders=encoders,
             mpp=mpp,
+            molecules=molecules,
             reading=reading,
             listen=listen,
         )

@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 _BINS = 6  # levels of a gene at which the size of its residuals is measured
 _SHRINK = 20.0  # weight, in spots, of the whole gene's mean beside the spots of a level
-_BORROWED = 4.0  # weight, in groups, of the shifts of all genes beside a gene's own
+BORROWED = 4.0  # weight, in groups, of the shifts of all genes beside a gene's own
 _LEAST = 1e-9
 
 
@@ -85,30 +85,15 @@ class Conformal:
             Shapes that do not fit, values that are not finite, or fewer than two groups.
         """
         R, P = np.asarray(residuals), np.asarray(predictions)
-        if R.ndim != 2 or R.shape != P.shape or len(groups) != len(R):
-            raise InputError(
-                "residuals, predictions and groups do not fit each other",
-                where="intervals",
-                expected="(n, t), (n, t) and (n,)",
-                found=f"{R.shape}, {P.shape} and ({len(groups)},)",
-            )
-        if not (np.isfinite(R).all() and np.isfinite(P).all()):
-            raise InputError("residuals or predictions are not finite", where="intervals")
-        kinds, code, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-        if len(kinds) < 2:
-            raise InputError(
-                "intervals cannot be made from one group: nothing says how far another would be off",
-                where="intervals",
-                expected="out-of-fold predictions of at least two patients or sections",
-                found=listing(kinds),
-            )
-        code = code.ravel()
+        code, sizes = checked_groups(P, R.shape, groups)
+        if not np.isfinite(R).all():
+            raise InputError("residuals are not finite", where="intervals")
         tail = (1 - self.level) / 2
         with threadpool_limits(limits=1):  # sums over threads differ in the last digit with their number
             parts = [_Part.of(R[:, some], P[:, some], code, sizes, tail) for some in column_blocks(*R.shape)]
         self.knots_, self.scale_, self.ends_ = (np.concatenate([part[k] for part in parts], axis=1) for k in range(3))
-        self.shift_ = NormalDist().inv_cdf(1 - tail) * _shift_sd(
-            np.concatenate([part.between for part in parts]), len(kinds)
+        self.shift_ = NormalDist().inv_cdf(1 - tail) * shift_sd(
+            np.concatenate([part.between for part in parts]), len(sizes)
         )
         return self
 
@@ -153,6 +138,11 @@ class Conformal:
             np.maximum(upper, self.floor, out=upper)
         return lower, upper
 
+    def layers(self, P: NDArray[Any], *, widen: NDArray[np.float64] | None = None) -> dict[str, NDArray[np.float32]]:
+        """Return the same by name, `lower` and `upper`."""
+        lower, upper = self.interval(P, widen=widen)
+        return {"lower": lower, "upper": upper}
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that was fitted, as arrays by name."""
         floor = np.nan if self.floor is None else self.floor
@@ -173,6 +163,40 @@ class Conformal:
             np.asarray(state[name], np.float64) for name in ("knots", "scale", "ends", "shift")
         )
         return made
+
+
+def checked_groups(
+    P: NDArray[Any], measured: tuple[int, ...], groups: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Check what intervals are made from: predictions, the shape of what was measured, and the group of every spot.
+
+    Returns
+    -------
+    The number of each spot's group, (n,), and the groups' sizes.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, predictions that are not finite, or fewer than two groups.
+    """
+    if P.ndim != 2 or measured != P.shape or len(groups) != len(P):
+        raise InputError(
+            "measurements, predictions and groups do not fit each other",
+            where="intervals",
+            expected="(n, t), (n, t) and (n,)",
+            found=f"{measured}, {P.shape} and ({len(groups)},)",
+        )
+    if not np.isfinite(P).all():
+        raise InputError("predictions are not finite", where="intervals")
+    kinds, code, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    if len(kinds) < 2:
+        raise InputError(
+            "intervals cannot be made from one group: nothing says how far another would be off",
+            where="intervals",
+            expected="out-of-fold predictions of at least two patients or sections",
+            found=listing(kinds),
+        )
+    return code.ravel(), sizes
 
 
 def coverage(Y: NDArray[Any], lower: NDArray[Any], upper: NDArray[Any]) -> float:
@@ -223,13 +247,13 @@ class _Part(NamedTuple):
         return cls(knots, scale, ends, between)
 
 
-def _shift_sd(between: Floats, n_groups: int) -> Floats:
+def shift_sd(between: Floats, n_groups: int) -> Floats:
     """Predict the standard deviation of a new group's shift, (t,), from the variances between held-out groups.
 
     A held-out group was predicted from one group fewer than a new one will be: with shifts of variance v, held-out
     residuals vary by v n / (n - 1) and new ones by v (n + 1) / n, which is 1 - 1 / n^2 of it.
     """
-    shared = (n_groups * between + _BORROWED * between.mean()) / (n_groups + _BORROWED)
+    shared = (n_groups * between + BORROWED * between.mean()) / (n_groups + BORROWED)
     return np.asarray(np.sqrt(np.maximum(shared, 0.0) * (1 - 1 / n_groups**2)), np.float64)
 
 

@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from histoscribe.expression.ceiling import noise_ceiling
+from histoscribe.expression.counted import Counted
+from histoscribe.expression.gene_target import GeneTarget
 from histoscribe.expression.targets import Target, make_target
 from histoscribe.predict.audit import Ledger
-from histoscribe.predict.conformal import coverage
+from histoscribe.predict.calibration import calibration_of
+from histoscribe.predict.conformal import Conformal, coverage
+from histoscribe.predict.count_intervals import CountIntervals
 from histoscribe.predict.data import Observed, inputs_of, two_sides
 from histoscribe.predict.fitting import (
     Training,
@@ -28,7 +32,7 @@ from histoscribe.predict.fitting import (
     predict_unseen,
     prepare_training,
 )
-from histoscribe.predict.gene_card import card_auroc
+from histoscribe.predict.gene_card import LEAST_SKILL, GeneCard, card_auroc
 from histoscribe.predict.metrics import average_sections, score_section
 from histoscribe.predict.splits import Fold
 from histoscribe.predict.stack import judge_stack, make_stack
@@ -94,8 +98,9 @@ class FoldResult:
     record
         Fit for JSON: `fold`, `leaky`, `target`, `heads` with scores, cards and coverage, `ceiling`, `audit`.
     arrays
-        "SECTION/measured", "SECTION/HEAD", "SECTION/HEAD/lower", "SECTION/HEAD/upper", float32 (n, t);
-        "SECTION/spots/xy_um" (n, 2) and, where known, "SECTION/spots/depth" (n,); the marks of the spots likewise.
+        "SECTION/measured", "SECTION/HEAD", "SECTION/HEAD/LAYER", float32 (n, t), with the layers that `layers` of the
+        intervals gives; "SECTION/spots/xy_um" (n, 2) and, where known, "SECTION/spots/depth" and, of genes,
+        "SECTION/spots/molecules" (n,); the marks of the spots likewise.
     """
 
     record: dict[str, Any]
@@ -136,7 +141,7 @@ def evaluate_fold(sections: Mapping[str, Observed], fold: Fold, settings: FoldSe
         heads: dict[str, Any] = {}
         arrays = side.arrays()
         for name in predicted:
-            heads[name], intervals = _judge(name, training, unseen[name], predicted[name], side, settings)
+            heads[name], intervals = _judge(name, training, unseen[name], predicted[name], side, fold, settings)
             heads[name] |= {"fitted": made[name]} if made.get(name) else {}
             arrays |= {f"{section}/{name}": P for section, P in predicted[name].items()}
             # intervals of baselines are not needed, and they are as large as the predictions
@@ -206,18 +211,21 @@ def _average(predictions: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _TestSide:
-    """Held-out sections, what was measured on them, (n, t) each, and the noise ceiling, (t,) each."""
+    """Held-out sections, what was measured on them, (n, t) each, its counts if any, and noise ceilings, (t,) each."""
 
     sections: Sequence[Observed]
     truth: Predicted
+    counted: Mapping[str, Counted]
     ceilings: Mapping[str, NDArray[np.float64]]
 
     @classmethod
     def of(cls, sections: Sequence[Observed], target: Target, *, seed: int) -> "_TestSide":
         """Measure the sections by a fitted target."""
+        genes = target if isinstance(target, GeneTarget) else None
         return cls(
             sections,
             {one.name: target.transform(one.require_measured()) for one in sections},
+            {one.name: genes.counted(one.require_measured()) for one in sections} if genes else {},
             {one.name: noise_ceiling(target, one.require_measured(), seed=seed) for one in sections},
         )
 
@@ -230,6 +238,8 @@ class _TestSide:
             depth = one.depth()
             if depth is not None:
                 arrays[f"{one.name}/spots/depth"] = depth
+            if one.name in self.counted:
+                arrays[f"{one.name}/spots/molecules"] = self.counted[one.name].total
         return arrays
 
 
@@ -255,10 +265,11 @@ def _judge(
     unseen: Unseen,
     predicted: Predicted,
     side: _TestSide,
+    fold: Fold,
     settings: FoldSettings,
 ) -> tuple[dict[str, Any], Predicted]:
     """Score one predictor on every test section; returns its record and its intervals."""
-    intervals = fit_intervals(training, unseen, level=settings.level)
+    intervals = fit_intervals(training, unseen, level=settings.level, new_patient=not fold.leaky)
     cards = cards_of(training, unseen)
     train_mean = training.Y.mean(axis=0, dtype=np.float64)
     sections: dict[str, Any] = {}
@@ -270,18 +281,50 @@ def _judge(
         sections[one.name] = score_section(
             Y, P, train_mean=train_mean, depth=one.depth(), kind=settings.kind, ceiling=ceiling
         )
-        lower, upper = intervals.interval(P)
-        covered[one.name] = coverage_by_level(Y, lower, upper)
-        arrays |= {f"{one.name}/{name}/lower": lower, f"{one.name}/{name}/upper": upper}
+        layers, covered[one.name] = _covered(intervals, P, Y, side.counted.get(one.name), name=name, settings=settings)
+        arrays |= {f"{one.name}/{name}/{layer}": values for layer, values in layers.items()}
     record = {
         "sections": sections,
         "inner_score": inner_score(training, unseen, settings),
         "inner_scores": inner_scores(training, unseen, settings),
         "cards": [card.record() for card in cards],
-        "card_auroc": card_auroc(cards, column_means([scored["pearson"] for scored in sections.values()])),
+        **_own_accuracy(cards, list(sections.values()), fold),
         "coverage": covered,
     }
     return plain(record), arrays
+
+
+def _covered(
+    intervals: Conformal | CountIntervals,
+    P: NDArray[Any],
+    Y: NDArray[Any],
+    counted: Counted | None,
+    *,
+    name: str,
+    settings: FoldSettings,
+) -> tuple[Predicted, dict[str, Any]]:
+    """Intervals of a test section at its spots' own depth, and the share of the measurements that they hold."""
+    if not isinstance(intervals, CountIntervals) or counted is None:
+        layers = intervals.layers(P)
+        return layers, coverage_by_level(Y, layers["lower"], layers["upper"])
+    layers = intervals.layers(P, total=counted.total)
+    found: dict[str, Any] = coverage_by_level(Y, layers["lower"], layers["upper"])
+    if name not in BASELINES:
+        measured = np.isfinite(Y).all(axis=0)
+        found |= calibration_of(intervals, counted, P, measured=measured, seed=settings.seed)
+    return layers, found
+
+
+def _own_accuracy(cards: Sequence[GeneCard], sections: Sequence[Mapping[str, Any]], fold: Fold) -> dict[str, Any]:
+    """How well the cards foretold the scores, plain and with the depth taken out; only of patients not trained on."""
+    if fold.leaky:
+        return {"card_auroc": None, "card_auroc_given_depth": None}
+    plain_scores = column_means([scored["pearson"] for scored in sections])
+    found = {"card_auroc": card_auroc(cards, plain_scores), "card_auroc_given_depth": float("nan")}
+    if all("pearson_given_depth" in scored for scored in sections):
+        beyond = column_means([scored["pearson_given_depth"] for scored in sections])
+        found["card_auroc_given_depth"] = card_auroc(cards, beyond, measure="skill_depth", threshold=LEAST_SKILL)
+    return found
 
 
 def inner_score(training: Training, unseen: Unseen, settings: FoldSettings) -> float:

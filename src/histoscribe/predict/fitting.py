@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import ConfigError, nearest
 from histoscribe.expression.ceiling import noise_ceiling
+from histoscribe.expression.counted import Counted
+from histoscribe.expression.gene_target import GeneTarget
 from histoscribe.expression.targets import Target
 from histoscribe.predict import HEADS
 from histoscribe.predict.audit import Ledger
 from histoscribe.predict.conformal import Conformal
+from histoscribe.predict.count_intervals import CountIntervals
 from histoscribe.predict.data import Grouping, Observed, grouping_of, inputs_of
 from histoscribe.predict.gene_card import GeneCard, OutOfFold, make_cards
 from histoscribe.predict.head import Head, Inputs, Matrix
 from histoscribe.predict.nested import twice_unseen
+from histoscribe.predict.patient_shift import mean_and_spread, patient_shift
 from histoscribe.predict.splits import Index, inner_folds
 
 COVERS = ("scaler", "PCA", "strength", "weights")
@@ -45,6 +49,8 @@ class Training:
         What must stay together.
     ceilings
         Section to the (t,) noise ceiling of its targets.
+    counted
+        Section to the counts of its targets; empty where these are no genes.
     """
 
     sections: Sequence[Observed]
@@ -53,6 +59,7 @@ class Training:
     Y: NDArray[np.float32]
     grouping: Grouping
     ceilings: Mapping[str, NDArray[np.float64]]
+    counted: Mapping[str, Counted]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +143,8 @@ def prepare_training(sections: Sequence[Observed], target: Target, ledger: Ledge
     ledger.note_colours()
     Y = np.concatenate([target.transform(one) for one in measured])
     ceilings = {one.name: noise_ceiling(target, one, seed=seed) for one in measured}
-    return Training(sections, target, inputs_of(sections), Y, grouping_of(sections), ceilings)
+    counted = {one.name: target.counted(one) for one in measured} if isinstance(target, GeneTarget) else {}
+    return Training(sections, target, inputs_of(sections), Y, grouping_of(sections), ceilings, counted)
 
 
 def folds_within(training: Training) -> list[tuple[Index, Index]]:
@@ -209,9 +217,25 @@ def fit_whole(name: str, training: Training, ledger: Ledger, *, options: Mapping
     return ledger.fit(head, training.X, training.Y, groups, part=name, covers=COVERS)
 
 
-def fit_intervals(training: Training, unseen: Unseen, *, level: float) -> Conformal:
-    """Make intervals from the residuals of unseen rows."""
-    return Conformal(level=level).fit(training.Y - unseen.P, unseen.groups, predictions=unseen.P)
+def fit_intervals(training: Training, unseen: Unseen, *, level: float, new_patient: bool) -> Conformal | CountIntervals:
+    """Make intervals from unseen rows: of genes from their counts, of cell types from the residuals.
+
+    Parameters
+    ----------
+    new_patient
+        Whether they are for patients that are not in the training. Where the unseen rows are not of other patients,
+        and so say nothing of them, genes get the stated prior of `patient_shift`.
+    """
+    target = training.target
+    if not isinstance(target, GeneTarget):
+        return Conformal(level=level).fit(training.Y - unseen.P, unseen.groups, predictions=unseen.P)
+    sections = [training.counted[one.name] for one in training.sections]
+    prior = None
+    if new_patient and unseen.kind != "patient":
+        prior = patient_shift().variance(*mean_and_spread(sections))
+    return CountIntervals(level, target.scale).fit(
+        Counted.stacked(sections), unseen.groups, predictions=unseen.P, between_patients=prior
+    )
 
 
 def cards_of(training: Training, unseen: Unseen) -> list[GeneCard]:
@@ -219,6 +243,7 @@ def cards_of(training: Training, unseen: Unseen) -> list[GeneCard]:
     labels = np.asarray(training.X.section)
     if len(set(labels.tolist())) < 2:
         labels = unseen.groups
+    patients = {one.name: one.patient for one in training.sections}
     parts = []
     for name in dict.fromkeys(labels.tolist()):
         rows = np.flatnonzero(labels == name)
@@ -229,6 +254,8 @@ def cards_of(training: Training, unseen: Unseen) -> list[GeneCard]:
                 train_mean=unseen.train_mean[rows].mean(axis=0),
                 depth=None if training.X.depth is None else training.X.depth[rows],
                 ceiling=training.ceilings[str(np.asarray(training.X.section)[rows[0]])],
+                patient=patients[str(np.asarray(training.X.section)[rows[0]])],
+                unseen=unseen.kind == "patient",
             )
         )
     return make_cards(training.target.names_, parts)

@@ -164,13 +164,18 @@ def majority(verdicts: Sequence[str]) -> str:
     return max(_VERDICTS, key=lambda verdict: (counted[verdict], -_VERDICTS.index(verdict)))
 
 
-def verdicts_of(folds: Sequence[Mapping[str, Any]], head: str) -> dict[str, str]:
-    """Verdict on every target by its cards of all folds."""
-    given: dict[str, list[str]] = {}
+def verdicts_of(folds: Sequence[Mapping[str, Any]], head: str) -> dict[str, tuple[str, str]]:
+    """Verdict on every target by its cards of all folds, and why it is not better, or ""."""
+    given: dict[str, list[Mapping[str, Any]]] = {}
     for fold in folds:
         for card in fold["heads"][head]["cards"]:
-            given.setdefault(card["name"], []).append(card["verdict"])
-    return {name: majority(verdicts) for name, verdicts in given.items()}
+            given.setdefault(card["name"], []).append(card)
+    found = {}
+    for name, cards in given.items():
+        verdict = majority([card["verdict"] for card in cards])
+        reasons = [card["reason"] for card in cards if card["verdict"] == verdict]
+        found[name] = (verdict, max(reasons, key=reasons.count))
+    return found
 
 
 def _metrics(arrays: Sequence[Mapping[str, NDArray[Any]]], settings: FoldSettings) -> tuple[Metric, ...]:
@@ -181,7 +186,7 @@ def _metrics(arrays: Sequence[Mapping[str, NDArray[Any]]], settings: FoldSetting
 
 def _head(name: str, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     scored: dict[str, dict[str, Any]] = {}
-    names, aurocs, inner = [], [], []
+    names, aurocs, beyond, inner = [], [], [], []
     for fold in folds:
         record = fold["heads"][name]
         for section, values in record["sections"].items():
@@ -190,6 +195,7 @@ def _head(name: str, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             }
             names.append(fold["target"]["names"])
         aurocs.append(record["card_auroc"])
+        beyond.append(record["card_auroc_given_depth"])
         inner.append(record["inner_score"])
     return {
         "role": role_of(name),
@@ -199,6 +205,7 @@ def _head(name: str, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "inner_score": _mean(inner),
         "inner_scores": _by_unit([fold["heads"][name]["inner_scores"] for fold in folds]),
         "card_auroc": _mean(aurocs),
+        "card_auroc_given_depth": _mean(beyond),
         "coverage": {section: values for fold in folds for section, values in fold["heads"][name]["coverage"].items()},
         "cards": {fold["fold"]: fold["heads"][name]["cards"] for fold in folds},
         "fitted": {fold["fold"]: fold["heads"][name].get("fitted") for fold in folds},

@@ -92,12 +92,19 @@ class EvaluationContents:
         `error_ratio`, `spread_ratio`, `ceiling`, `n_sections`, `verdict`.
     ceiling
         Mean noise ceiling of the scored genes, a Pearson correlation; None where there is none.
-    card_auroc
-        How well the cards predicted the scores of the genes on held-out sections; None where it was not measured.
+    card_auroc, card_auroc_given_depth
+        How well the cards predicted the scores of the genes on held-out patients, plain and with the depth taken out;
+        None where it was not measured, or where held-out patients were trained on.
     comparisons
         Rows of the bootstrap between heads: `first_name`, `second_name` and what `paired_bootstrap` gave.
     coverage
-        Rows `section`, `level`, `coverage` and, where measured, `low`, `middle`, `high` (thirds of the level).
+        Rows `section`, `level`, `coverage` and, where measured, `low`, `middle`, `high` (thirds of the genes' level),
+        and what is read off `calibration`.
+    calibration
+        Nominal levels, as `levels`, and the mean share over held-out sections that intervals of each held, by name of
+        the curve; None where nothing was counted.
+    intervals
+        One sentence on what the intervals are for.
     audit
         One row per fold: `fold`, `test`, `train`, and what was fitted on which sections, as plain values or lists.
     maps
@@ -123,7 +130,10 @@ class EvaluationContents:
     ceiling: float | None = None
     card_auroc: float | None = None
     comparisons: tuple[Mapping[str, Any], ...] = ()
+    card_auroc_given_depth: float | None = None
     coverage: tuple[Mapping[str, Any], ...] = ()
+    calibration: Mapping[str, Any] | None = None
+    intervals: str = ""
     audit: tuple[Mapping[str, Any], ...] = ()
     maps: tuple[MapPair, ...] = ()
     notes: tuple[str, ...] = ()

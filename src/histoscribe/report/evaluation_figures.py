@@ -8,6 +8,7 @@ import numpy as np
 from histoscribe.graph.spacing import pitch_of
 from histoscribe.report import palette
 from histoscribe.report.evaluation_apart import draw_apart
+from histoscribe.report.evaluation_calibration import draw_calibration
 from histoscribe.report.evaluation_contents import EvaluationContents, MapPair
 from histoscribe.report.evaluation_words import SCORES, leaky_title, ordered
 from histoscribe.report.layout import DPI, bare_scale_bar, chart_figure, png_of
@@ -25,6 +26,8 @@ def draw_evaluation(contents: EvaluationContents) -> list[ReportFigure]:
     figures = [draw_ladder(contents), draw_targets(contents)]
     figures += [draw_map(pair, leaky=contents.leaky) for pair in contents.maps]
     figures += [draw_apart(contents.apart)] if contents.apart is not None else []
+    if contents.calibration is not None:
+        figures.append(draw_calibration(contents.calibration, leaky=contents.leaky))
     return [figure for figure in figures if figure is not None]
 
 

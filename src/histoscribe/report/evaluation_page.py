@@ -39,6 +39,7 @@ def evaluation_page(contents: EvaluationContents, figures: Sequence[ReportFigure
         targets=[_target_row(row, columns) for row in _by_score(contents.targets)[:_MOST_ROWS]],
         n_targets=len(contents.targets),
         coverage=_table(contents.coverage),
+        intervals=contents.intervals,
         audit=_table(contents.audit),
         notes=contents.notes,
         apart="" if contents.apart is None else apart_sentence(contents.apart),
@@ -64,6 +65,7 @@ def _target_row(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any
     return {
         "name": row["name"],
         "verdict": verdict,
+        "reason": row.get("reason") or "",
         "level": {"use": "ok", "caution": "warning", "do not use": "refused"}.get(verdict, ""),
         "texts": [number(row[key]) if key == "n_sections" else words.score(row.get(key)) for key in columns],
     }

@@ -105,11 +105,15 @@ def summary(contents: EvaluationContents) -> list[str]:
     if verdicts:
         counts = ", ".join(f"{verdicts.count(v):,} {v}" for v in ("use", "caution", "do not use"))
         sentences.append(f"Of {len(verdicts):,} {things(contents)} the cards say: {counts}.")
-    if contents.card_auroc is not None and math.isfinite(contents.card_auroc):
-        sentences.append(
-            f"The cards predict which {things(contents)} reach 0.2 on held-out sections with an AUROC of "
-            f"{contents.card_auroc:.2f} (0.5 is chance)."
-        )
+    for value, what in (
+        (contents.card_auroc, "0.2"),
+        (contents.card_auroc_given_depth, "0.1 with the depth taken out"),
+    ):
+        if value is not None and math.isfinite(value):
+            sentences.append(
+                f"The cards predict which {things(contents)} reach {what} on held-out patients with an AUROC of "
+                f"{value:.2f} (0.5 is chance)."
+            )
     return sentences
 
 

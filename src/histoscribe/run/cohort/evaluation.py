@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.predict.apart import sections_apart
+from histoscribe.predict.calibration import THINNED
 from histoscribe.predict.context import standardised
 from histoscribe.predict.evaluate import FoldResult, FoldSettings, plain
 from histoscribe.predict.metrics import PER_TARGET
+from histoscribe.predict.patient_shift import patient_shift
 from histoscribe.predict.summary import LEAKY, compare, sections_in, summarise, verdicts_of
 from histoscribe.report.evaluation import write_evaluation_page
 from histoscribe.report.evaluation_contents import EvaluationContents, MapPair, Rung
@@ -95,7 +97,7 @@ def prediction_table(
     names = fold["target"]["names"]
     var = pd.DataFrame(
         {
-            "verdict": [cards[name]["verdict"] for name in names],
+            **{key: [cards[name][key] for name in names] for key in ("verdict", "reason")},
             "skill": np.array([cards[name]["skill"] for name in names], np.float64),
             "ceiling": np.array([cards[name]["ceiling"] for name in names], np.float64),
         },
@@ -105,10 +107,13 @@ def prediction_table(
     obs = pd.DataFrame(index=rows.astype(int).astype(str).astype(object))
     if f"{section}/spots/off_tissue" in arrays:
         obs["off_tissue"] = arrays[f"{section}/spots/off_tissue"].astype(bool)
+    if f"{section}/spots/molecules" in arrays:
+        obs["molecules"] = arrays[f"{section}/spots/molecules"]
     table = AnnData(arrays[f"{section}/{chosen}"], obs=obs, var=var)
     table.layers["measured"] = arrays[f"{section}/measured"]
-    for end in ("lower", "upper"):
-        table.layers[end] = arrays[f"{section}/{chosen}/{end}"]
+    own = f"{section}/{chosen}/"
+    for key in sorted(key for key in arrays if key.startswith(own)):
+        table.layers[key.removeprefix(own)] = arrays[key]
     for name in fold["heads"]:
         table.layers[f"head_{name}"] = arrays[f"{section}/{name}"]
     table.obsm["spatial_um"] = arrays[f"{section}/spots/xy_um"]
@@ -156,22 +161,55 @@ def page_contents(
         targets=_target_rows(best, folds, chosen),
         ceiling=scores["ceiling"],
         card_auroc=best["card_auroc"],
+        card_auroc_given_depth=best["card_auroc_given_depth"],
         comparisons=tuple(
             row | {"first_name": _shown(row["first_name"], main), "second_name": _shown(row["second_name"], main)}
             for row in scores["comparisons"]
             if row["metric"] in (main.removeprefix("mean_"),)
         ),
-        coverage=tuple(
-            {"section": section, "level": settings.level, "coverage": values["all"]}
-            | {third: values[third] for third in ("low", "middle", "high") if third in values}
-            for section, values in best["coverage"].items()
-        ),
+        coverage=tuple(_coverage_row(section, values, settings) for section, values in best["coverage"].items()),
+        calibration=_calibration(list(best["coverage"].values())),
+        intervals=_intervals(folds),
         audit=tuple(_audit_row(fold) for fold in folds),
         maps=tuple(_maps(folds, arrays, chosen)),
         notes=notes_of(files) + _fit_notes(folds) + _stack_notes(folds),
         apart=scores["apart"],
         record={**record, "seed": settings.seed},
     )
+
+
+def _coverage_row(section: str, values: Mapping[str, Any], settings: FoldSettings) -> dict[str, Any]:
+    """Coverage of all targets, by thirds of their level and of the spots' molecules, and on thinned copies."""
+    row = {"section": section, "level": settings.level, "coverage": values["all"]}
+    row |= {f"{third} genes": values[third] for third in ("low", "middle", "high") if third in values}
+    if "depth" not in values:
+        return row
+    row |= {f"{third} depth": values["depth"][third] for third in ("low", "middle", "high")}
+    return row | {f"{copy} of the molecules": values["thinned"][copy] for copy in THINNED}
+
+
+def _calibration(covered: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean over the sections of the shares held at each level; None where nothing was counted."""
+    known = [values for values in covered if "calibration" in values]
+    if not known:
+        return None
+    curves = {
+        name: np.nanmean([np.array(values["calibration"][name], np.float64) for values in known], axis=0).tolist()
+        for name in known[0]["calibration"]
+    }
+    return {"levels": known[0]["levels"], **curves}
+
+
+def _intervals(folds: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the intervals are for, and what is in them of other patients."""
+    if any(fold["leaky"] for fold in folds):
+        return (
+            "They are for further sections of patients that were trained on; for another patient they are too narrow."
+        )
+    if all(fold["inner_groups"] == "patient" for fold in folds):
+        return "How far patients differ was measured between the training patients."
+    origin = patient_shift().origin
+    return f"Folds with one training patient know nothing of a second: there a stated prior of {origin} is added."
 
 
 def _section_row(section: str, values: Mapping[str, Any], files: SectionFiles, main: str) -> dict[str, Any]:
@@ -218,7 +256,8 @@ def _target_rows(
             "name": name,
             **{key: row[key] for key in (*PER_TARGET, "n_sections")},
             "ceiling": float(np.mean(ceilings[name])) if name in ceilings else None,
-            "verdict": verdicts[name],
+            "verdict": verdicts[name][0],
+            "reason": verdicts[name][1],
         }
         for name, row in best["targets"].items()
     )

@@ -9,6 +9,9 @@ from threadpoolctl import threadpool_limits
 from histoscribe.encoders.novelty import Novelty
 from histoscribe.errors import InputError
 from histoscribe.predict.audit import Ledger
+from histoscribe.predict.conformal import Conformal
+from histoscribe.predict.count_intervals import CountIntervals
+from histoscribe.predict.data import Observed
 from histoscribe.predict.ensemble import FoldsEnsemble, fit_ensemble
 from histoscribe.predict.evaluate import plain
 from histoscribe.predict.fitting import (
@@ -22,6 +25,7 @@ from histoscribe.predict.fitting import (
 )
 from histoscribe.predict.head import Predictor
 from histoscribe.predict.metrics import average_sections, score_section
+from histoscribe.predict.patient_shift import patient_shift
 from histoscribe.predict.splits import Fold
 from histoscribe.predict.summary import LEAKY
 from histoscribe.run.cohort.files import SectionFiles
@@ -73,7 +77,7 @@ def fitted_model(
         else:
             unseen = predict_unseen(head, training, ledger, options=chosen, seed=options.seed)
             fitted = fit_whole(head, training, ledger, options=chosen, seed=options.seed)
-        intervals = fit_intervals(training, unseen, level=options.level)
+        intervals = fit_intervals(training, unseen, level=options.level, new_patient=True)
         novelty = Novelty().fit(
             {name: one.embedding for name, one in seen.items()}, {name: one.look for name, one in seen.items()}
         )
@@ -94,10 +98,27 @@ def fitted_model(
                 "warning": None if unseen.kind == "patient" else LEAKY,
                 "scores": _inner_scores(training, unseen, kind=settings.kind),
             },
+            "evidence": _evidence(sections, unseen, intervals),
             "ensemble": {fold.name: {"train": list(fold.train), "held_out": list(fold.test)} for fold in folds},
             "audit": ledger.record()["fitted"],
         },
     )
+
+
+def _evidence(sections: Sequence[Observed], unseen: Unseen, intervals: Conformal | CountIntervals) -> dict[str, Any]:
+    """Say on how many patients the cards rest, and where the intervals' shift between patients comes from."""
+    patients = {one.patient for one in sections}
+    counts = isinstance(intervals, CountIntervals)
+    prior = patient_shift().origin if counts and unseen.kind != "patient" else ""
+    n = 0 if None in patients else len(patients)
+    if unseen.kind == "patient":
+        sentence = f"Cards rest on {n} patients, each predicted by a model that had not seen it."
+    elif n == 1:
+        sentence = "ONE PATIENT: the training slides are of one patient, and nothing was seen of another."
+    else:
+        sentence = "No patient was left out as a whole, so that nothing is known of the accuracy on another."
+    molecules = intervals.total_ if isinstance(intervals, CountIntervals) else None
+    return {"patients": n, "sentence": sentence, "prior": prior, "molecules": molecules}
 
 
 def require_same_scale(model: Model, files: SectionFiles, *, input_px: int) -> None:

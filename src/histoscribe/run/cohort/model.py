@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from histoscribe.encoders import Card, builtin_card, load_card
 from histoscribe.encoders.novelty import Novelty
 from histoscribe.errors import ConfigError, ResultError, listing
+from histoscribe.expression.gene_target import GeneTarget
 from histoscribe.expression.targets import Target, target_from_record
 from histoscribe.predict.conformal import Conformal
+from histoscribe.predict.count_intervals import CountIntervals
 from histoscribe.predict.ensemble import FoldsEnsemble
 from histoscribe.predict.fitting import make_head
 from histoscribe.predict.head import Predictor
@@ -31,7 +33,7 @@ from histoscribe.store.manifest import read_manifest
 from histoscribe.store.result import require_undamaged
 from histoscribe.store.tensors import read_tensors
 
-FORMAT = 3
+FORMAT = 4
 WEIGHTS, FACTS, CARDS, MODEL_CARD = "weights.safetensors", "model.json", "cards.json", "MODEL_CARD.md"
 
 _CARD = """# {title}
@@ -40,7 +42,7 @@ _CARD = """# {title}
 
 Research on H&E sections like those below: a typical value of each of the {what}, with an interval, per spot. It
 replaces no measurement, and no diagnosis follows from it. Use what its card says `use`; a slide unlike the training
-slides gets wider intervals and a warning.
+slides gets wider intervals and a warning. {evidence}
 
 ## Data
 
@@ -57,7 +59,7 @@ gives the honest score of the whole procedure.
 
 {scores}
 
-Cards: {verdicts}. Intervals are made to hold {level} % of the measurements on slides like these.
+Cards: {verdicts}. {intervals}
 
 ## Licence
 
@@ -78,7 +80,7 @@ class Model:
     target
         Fitted.
     intervals
-        Calibrated on unseen patients or sections.
+        Calibrated on unseen patients or sections: of genes from their counts.
     novelty
         Remembers the training slides.
     cards
@@ -93,7 +95,7 @@ class Model:
 
     head: Predictor
     target: Target
-    intervals: Conformal
+    intervals: Conformal | CountIntervals
     novelty: Novelty
     cards: list[dict[str, Any]]
     options: PredictOptions
@@ -168,7 +170,13 @@ def read_model(folder: Path) -> Model:
     facts = read_json(folder / FACTS)
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:
-        raise ResultError("this model was written by another version", where=folder, expected=FORMAT, found=found)
+        raise ResultError(
+            "this model was written by another version of histoscribe, which made intervals and cards in another way",
+            where=folder,
+            expected=f"format {FORMAT}",
+            found=f"format {found}",
+            fix="fit it again with histoscribe fit; the same sample sheet and options do",
+        )
     arrays = read_tensors(folder / WEIGHTS, fix="copy the model again, or fit it again")
     try:
         return _rebuilt(facts, arrays, read_json(folder / CARDS))
@@ -191,10 +199,13 @@ def _rebuilt(facts: dict[str, Any], arrays: Mapping[str, NDArray[Any]], cards: l
     options |= {"encoders": [card["name"] for card in facts["encoders"]], "genes": str(options["genes"])}
     settings: dict[str, Any] = {key: tuple(one) if isinstance(one, list) else one for key, one in options.items()}
     chosen = PredictOptions(**settings)
+    target, intervals = target_from_record(facts["target"]), part("intervals")
     return Model(
         head=_unfitted(facts["head"]["name"], facts["head"]["params"]).with_state(part("head")),
-        target=target_from_record(facts["target"]),
-        intervals=Conformal.from_state(part("intervals")),
+        target=target,
+        intervals=CountIntervals.from_state(intervals, scale=target.scale)
+        if isinstance(target, GeneTarget)
+        else Conformal.from_state(intervals),
         novelty=Novelty.from_state(part("novelty"), facts["slides"]),
         cards=cards,
         options=chosen,
@@ -269,6 +280,21 @@ def _treatment(facts: Mapping[str, Any]) -> list[str]:
     return [*said, *facts.get("notes", ())]
 
 
+def _intervals(facts: Mapping[str, Any]) -> str:
+    """Say what intervals hold, and what is in them."""
+    level = f"{100 * facts['options']['level']:.0f} %"
+    if facts["target"]["kind"] == "abundance":
+        return f"Intervals are made to hold {level} of the measurements on slides like these."
+    molecules = facts["evidence"]["molecules"]
+    said = (
+        f"Intervals are made to hold {level}: one of a gene's expected share of the molecules, one of what would be "
+        f"measured with as many molecules as a spot has ({molecules:,.0f}, the training's median, where nothing was "
+        "counted). The noise of counting is in the second at any depth."
+    )
+    prior = facts["evidence"]["prior"]
+    return f"{said} How far another patient's levels may lie is a stated prior, of {prior}." if prior else said
+
+
 def model_card(facts: Mapping[str, Any], cards: list[dict[str, Any]]) -> str:
     """Describe a model for the people who use it, in Markdown."""
     target, encoders, inner = facts["target"], facts["encoders"], facts["inner"]
@@ -295,7 +321,8 @@ def model_card(facts: Mapping[str, Any], cards: list[dict[str, Any]]) -> str:
         fitted="".join(f" {key.capitalize()}: {value}." for key, value in facts["head"]["fitted"].items()),
         groups=inner["groups"],
         scores="\n".join(scores),
+        evidence=facts["evidence"]["sentence"],
         verdicts=", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()),
-        level=f"{100 * facts['options']['level']:.0f}",
+        intervals=_intervals(facts),
         licences="\n".join(f"- {one['name']}: {one['licence']} ({one['source']})" for one in encoders),
     )

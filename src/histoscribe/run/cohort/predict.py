@@ -1,5 +1,6 @@
 """Predict slides without counts, with a model that was fitted on others."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from histoscribe.encoders import Encoder
 from histoscribe.encoders.stain import StainReference
+from histoscribe.errors import ConfigError
 from histoscribe.io.reading import Request
 from histoscribe.run.cohort.files import read_files, slide_files
 from histoscribe.run.cohort.fitting import require_same_scale
@@ -58,7 +60,7 @@ class Predictions(dict[str, SlidePrediction]):
     >>> slides = hs.predict_slides("model", "P2S0/P2S0.tif", out="prediction")
     >>> table = slides["P2S0"].table
     >>> table.n_vars, sorted(table.layers)
-    (10, ['lower', 'upper'])
+    (10, ['lower', 'share', 'share_lower', 'share_upper', 'upper'])
     """
 
     def __init__(self, slides: Mapping[str, SlidePrediction] | None = None) -> None:
@@ -74,6 +76,7 @@ def predict(
     out: Path | str,
     encoders: Sequence[str | Path] | None = None,
     mpp: float | None = None,
+    molecules: float | None = None,
     reading: ReadOptions | None = None,
     listen: Listener = silent,
 ) -> "Predictions":
@@ -92,6 +95,9 @@ def predict(
         Paths of the encoders' cards, of those that are not built in; they must be those that the model was fitted on.
     mpp
         Microns per pixel of the pictures, where the files do not say so or say it wrongly.
+    molecules
+        For genes: how many molecules a spot would have, for the intervals of what would be measured. Where not given,
+        as many as were counted on it; where nothing was counted, as many as on the typical training spot.
     reading
         How the slides are read and named. Spots are moved, left out or marked, and backgrounds made white, as they
         were in the model's training.
@@ -111,6 +117,7 @@ def predict(
     require_apart(Path(out), Path(model), "the model")
     used = read_model(Path(model))
     used.head.check_ready()
+    _check_molecules(used, molecules)
     networks = build_encoders(cards_of_model(used, several_names(encoders) or ()), used.options)
     content = read_manifest(Path(model))["content_sha256"]
     found = Predictions()
@@ -119,7 +126,7 @@ def predict(
         if used.options.align and not is_alone(request):
             request = replace(request, align=True)
         given = with_spots(read_slide(request))
-        plan = Plan(predictions=_plan(used, given, networks, listen, model_sha256=content))
+        plan = Plan(predictions=_plan(used, given, networks, listen, model_sha256=content, molecules=molecules))
         outcome = run_chain(given, plan, out=folder, listen=listen)
         found[given.section.name] = read_predictions(folder / PREDICTIONS)
         found.outcomes[given.section.name] = outcome
@@ -136,8 +143,24 @@ def predict(
     return found
 
 
+def _check_molecules(model: Model, molecules: float | None) -> None:
+    """Refuse a number of molecules that is none, or that a model of cell types has no use for."""
+    if molecules is None:
+        return
+    if not (math.isfinite(molecules) and molecules > 0):
+        raise ConfigError("a spot has at least one molecule", where="molecules", found=molecules)
+    if model.target.kind != "genes":
+        raise ConfigError("cell types are predicted, and no counts", where="molecules", fix="leave it out")
+
+
 def _plan(
-    model: Model, given: Input, encoders: Sequence[Encoder], listen: Listener, *, model_sha256: str
+    model: Model,
+    given: Input,
+    encoders: Sequence[Encoder],
+    listen: Listener,
+    *,
+    model_sha256: str,
+    molecules: float | None,
 ) -> PredictionPlan:
     """Settle how a slide is predicted; raises HistoscribeError where the model cannot read it."""
     files = slide_files(given, model.options)
@@ -156,13 +179,13 @@ def _plan(
             listen=listen,
             stain=stain,
         )
-        slide = predict_slide(model, seen, given.section)
+        slide = predict_slide(model, seen, given.section, molecules=molecules)
         write_predictions(to, slide, given.section, model)
         drop_embeddings(to)
         return {"targets": slide.table.n_vars, "warnings": len(slide.warnings)}
 
     cards = [encoder.card.to_dict() for encoder in encoders]
-    settings = {"model": model.facts, "model_sha256": model_sha256}
+    settings = {"model": model.facts, "model_sha256": model_sha256, "molecules": molecules}
     return PredictionPlan(settings, predicted, reads=cards)
 
 

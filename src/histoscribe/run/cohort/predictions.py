@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from histoscribe.encoders.novelty import novelty_warnings, widening
 from histoscribe.io.h5ad import open_h5ad
+from histoscribe.predict.count_intervals import CountIntervals
 from histoscribe.predict.data import inputs_of
 from histoscribe.report.predictions import draw_predictions
+from histoscribe.run.cohort.depth import spot_depth
 from histoscribe.run.cohort.evaluation import unit_of
 from histoscribe.run.cohort.model import Model
 from histoscribe.run.cohort.observing import Seen
@@ -30,7 +32,8 @@ class SlidePrediction:
     Parameters
     ----------
     table
-        AnnData (n, t): X the mean, layers `lower` and `upper`, var the cards, obs `distance`, obsm `spatial`.
+        AnnData (n, t): X the mean, layers `lower` and `upper` and, of genes, `share`, `share_lower` and `share_upper`
+        (molecules per 10,000), var the cards, obs `distance` and, of genes, `molecules`, obsm `spatial`.
     findings
         Comparison of the slide with the training slides, a row per question.
     warnings
@@ -45,8 +48,15 @@ class SlidePrediction:
     remarks: tuple[str, ...]
 
 
-def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction:
-    """Predict every spot of a slide, with intervals widened where it is unlike the training slides."""
+def predict_slide(model: Model, seen: Seen, section: Section, *, molecules: float | None = None) -> SlidePrediction:
+    """Predict every spot of a slide, with intervals widened where it is unlike the training slides.
+
+    Parameters
+    ----------
+    molecules
+        Of each spot, for the intervals of what would be measured; None: as many as were counted on it, or as on the
+        typical training spot.
+    """
     from anndata import AnnData
     from threadpoolctl import threadpool_limits
 
@@ -56,36 +66,51 @@ def predict_slide(model: Model, seen: Seen, section: Section) -> SlidePrediction
         remarks = (*model.head.remarks(inputs), *_within_slide(model), *_off_tissue(seen, section))
         distance = model.novelty.distance(seen.embedding)
     findings = model.novelty.findings(seen.look)
-    lower, upper = model.intervals.interval(P, widen=slide_widening(distance, findings))
-    warnings = tuple(novelty_warnings(findings, distance))
-    names = list(model.target.names_)
-    var = pd.DataFrame(
-        {
-            "verdict": [card["verdict"] for card in model.cards],
-            **{
-                key: np.array([card[key] for card in model.cards], np.float64)
-                for key in ("skill", "skill_depth", "ceiling", "error_ratio")
-            },
-        },
-        index=pd.Index(names, dtype=object),
-    )
+    widen = slide_widening(distance, findings)
     rows = seen.observed.marks.get("row", np.arange(section.spots.n_obs))
     obs = pd.DataFrame({"distance": _spread(distance, rows, section)}, index=section.spots.obs_names)
+    if isinstance(model.intervals, CountIntervals):
+        depth = spot_depth(model, section, rows=rows, molecules=molecules)
+        layers = model.intervals.layers(P, total=depth.molecules, widen=widen)
+        remarks = (*remarks, depth.said)
+        obs["molecules"] = _spread(depth.molecules, rows, section)
+    else:
+        layers = model.intervals.layers(P, widen=widen)
     if seen.observed.marks:
         off = seen.observed.marks.get("off_tissue", ~np.isin(np.arange(len(obs)), rows))
         obs["off_tissue"] = off.astype(bool)
-    table = AnnData(_spread(P, rows, section), obs=obs, var=var)
-    table.layers["lower"], table.layers["upper"] = _spread(lower, rows, section), _spread(upper, rows, section)
+    warnings = (*_few_patients(model), *novelty_warnings(findings, distance))
+    table = AnnData(_spread(P, rows, section), obs=obs, var=_cards_table(model))
+    for name, values in layers.items():
+        table.layers[name] = _spread(values, rows, section)
     table.obsm["spatial"] = section.xy_px
     table.uns["histoscribe_prediction"] = {
         "head": model.called,
         "unit": unit_of(model.facts["target"]),
         "level": model.intervals.level,
+        "evidence": model.facts["evidence"]["sentence"],
         "warnings": list(warnings),
         "remarks": list(remarks),
         "training": model.facts["inner"]["warning"] or "",
     }
     return SlidePrediction(table, findings, warnings, remarks)
+
+
+def _cards_table(model: Model) -> pd.DataFrame:
+    """Return the cards as columns, one row per target."""
+    texts = {key: [card[key] for card in model.cards] for key in ("verdict", "reason")}
+    keys = ("skill", "skill_depth", "ceiling", "error_ratio", "n_patients")
+    numbers = {key: np.array([card[key] for card in model.cards], np.float64) for key in keys}
+    return pd.DataFrame(texts | numbers, index=pd.Index(list(model.target.names_), dtype=object))
+
+
+def _few_patients(model: Model) -> tuple[str, ...]:
+    """Return the sentence on the evidence, where it is not of several patients."""
+    evidence = model.facts["evidence"]
+    if model.facts["inner"]["groups"] == "patient":
+        return ()
+    prior = f"; the intervals hold what patients differ by elsewhere: {evidence['prior']}" if evidence["prior"] else ""
+    return (f"{evidence['sentence'].removesuffix('.')}{prior}",)
 
 
 def _spread(values: NDArray[Any], rows: NDArray[np.intp], section: Section) -> NDArray[Any]:
