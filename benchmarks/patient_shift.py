@@ -22,7 +22,8 @@ from support.expression import DATA
 PER_10K = (0.5, 1.5, 5.0, 15.0, np.inf)  # edges
 SPREAD = (0.0, 0.3, 0.5, 0.8, np.inf)
 LEVEL, REACH = 0.9, 1.645
-PROGRAMMES, SHOWN, LEAST_PER_10K = 6, 6, 1.0
+PROGRAMMES, IN_PROGRAMME, SHOWN, LEAST_PER_10K = 6, 20, 6, 1.0
+MOST_SPOTS, OVERDISPERSION = 4000, 0.2
 
 
 class Patients:
@@ -59,28 +60,33 @@ class Patients:
         return PatientShift(np.array(centres(PER_10K)), np.array(centres(SPREAD)), sd, f"without {without or 'none'}")
 
     def programmes(self) -> list[tuple[str, float, float]]:
-        """Genes of the main directions within sections, the spread along each within sections and between patients."""
+        """Genes of the main programmes, the spread of their joint share within sections, and between two patients."""
         mean, _ = mean_and_spread([one for sections in self.sections.values() for one in sections])
         chosen = np.flatnonzero(mean >= LEAST_PER_10K)
-        residual, patient_means = [], []
-        for sections in self.sections.values():
-            logs = []
-            for one in sections:
-                counts = one.counts[:, chosen].toarray()
-                share = counts.sum(axis=0) / one.total.sum()
-                expected = np.outer(one.total, share) + 1e-9
-                residual.append((counts - expected) / np.sqrt(expected + 0.2 * expected**2))
-                logs.append(np.log(share + 1e-6))
-            patient_means.append(np.mean(logs, axis=0))
-        stacked = np.concatenate(residual)
-        _, _, axes = np.linalg.svd(stacked[:: max(1, len(stacked) // 4000)], full_matrices=False)
-        centred = np.stack(patient_means) - np.mean(patient_means, axis=0)
+        residuals = [
+            self._residuals(one.counts[:, chosen].toarray(), one.total)
+            for sections in self.sections.values()
+            for one in sections
+        ]
+        stacked = np.concatenate(residuals)
+        _, _, axes = np.linalg.svd(stacked[:: max(1, len(stacked) // MOST_SPOTS)], full_matrices=False)
         found = []
         for axis in axes[:PROGRAMMES]:
-            top = np.argsort(-np.abs(axis))[:SHOWN]
-            names = " ".join(self.genes[chosen[k]] + ("" if axis[k] * axis[top[0]] > 0 else "(-)") for k in top)
-            found.append((names, float((stacked @ axis).std()), float((centred @ axis).std(ddof=1))))
+            top = chosen[np.argsort(-axis * np.sign(axis[np.abs(axis).argmax()]))[:IN_PROGRAMME]]
+            joint = {
+                name: [Counted(sparse.csr_matrix(one.counts[:, top].sum(axis=1)), one.total) for one in sections]
+                for name, sections in self.sections.items()
+            }
+            known = [mean_and_spread(sections) for sections in joint.values()]
+            logs, within = (np.array([f(one) for one in known]) for f in (lambda k: np.log(k[0][0]), lambda k: k[1][0]))
+            names = " ".join(self.genes[k] for k in top[:SHOWN])
+            found.append((names, float(within.mean()), float(np.sqrt(2) * logs.std(ddof=1))))
         return found
+
+    @staticmethod
+    def _residuals(counts: np.ndarray, total: np.ndarray) -> np.ndarray:
+        expected = np.outer(total, counts.sum(axis=0) / total.sum()) + 1e-9
+        return (counts - expected) / np.sqrt(expected + OVERDISPERSION * expected**2)
 
 
 def centres(edges: tuple[float, ...]) -> list[float]:
