@@ -189,3 +189,96 @@ def test_what_is_neither_yes_nor_no_is_refused_with_what_was_found(h5ad, make, w
 
 def identifiers():
     return [f"ENSG{k:011d}" for k in range(6)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.astype(str).astype("category"),
+        lambda values: values.astype(str),
+        lambda values: values.astype(float),
+        lambda values: values.astype(float).astype(str),
+    ],
+)
+def test_places_on_the_array_are_read_whatever_their_type(h5ad, make, change):
+    adata = spots_of(make)
+    for name in ("array_row", "array_col"):
+        adata.obs[name] = change(adata.obs[name])
+    reading = read(h5ad(adata))
+    assert reading.section.spots.obs["array_row"].dtype == np.int64
+    assert reading.mpp_by_source["spot pitch"] == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, 2.5])
+def test_a_place_that_is_no_whole_number_is_refused_as_such(h5ad, make, value):
+    adata = spots_of(make)
+    adata.obs["array_row"] = adata.obs["array_row"].astype(float)
+    adata.obs.iloc[50, 1] = value
+    with pytest.raises(InputError, match="array_row of 1 of 90 spots is no whole number"):
+        read(h5ad(adata))
+    adata.obs.iloc[50, 1], adata.obs.iloc[0, 1] = 5.0, value  # off tissue
+    assert read(h5ad(adata)).mpp_by_source["spot pitch"] == pytest.approx(5.0)
+    adata.obs["array_row"] = np.nan
+    assert "array_row" not in read(h5ad(adata)).section.spots.obs
+
+
+def test_a_coordinate_that_is_no_number_and_a_section_without_tissue_are_refused_as_such(h5ad, make):
+    adata = spots_of(make)
+    adata.obsm["spatial"] = adata.obsm["spatial"].astype(float)
+    adata.obsm["spatial"][7, 1] = np.nan
+    with pytest.raises(InputError, match="1 spots have no finite coordinates"):
+        read(h5ad(adata))
+    adata = spots_of(make)
+    adata.obs["in_tissue"] = 0
+    with pytest.raises(InputError, match="no spot lies on tissue"):
+        read(h5ad(adata))
+
+
+@pytest.mark.parametrize(
+    ("picture_key", "factor_key"),
+    [("hires_image", "tissue_hires_scalef"), ("tissue_hires_image", "hires_scalef"), ("hires", "hires"),
+     ("highres", "tissue_hires_image_scalef")],
+)  # fmt: skip
+@pytest.mark.parametrize("factor", [0.5, np.array([0.5]), "0.5"])
+def test_pictures_and_factors_are_known_by_any_usual_key(h5ad, make, picture_key, factor_key, factor):
+    stored = {
+        "images": {picture_key: library()["images"]["hires"]},
+        "scalefactors": {factor_key: factor, "spot_diameter_fullres": np.array([13.0])},
+    }
+    reading = read(h5ad(spots_of(make, spatial={"lib": stored})))
+    assert (reading.image_scale, reading.section.image.shape) == (0.5, (120, 140))
+
+
+def test_the_lowres_picture_is_read_where_the_hires_one_has_no_factor(h5ad, make):
+    stored = library()
+    stored["images"]["lowres"] = np.full((60, 70, 3), 0.5)
+    del stored["scalefactors"]["tissue_hires_scalef"]
+    reading = read(h5ad(spots_of(make, spatial={"lib": stored})))
+    assert reading.image_scale == 0.25
+    assert any("hires picture in uns was passed over: it has no factor tissue_hires_scalef" in n for n in reading.notes)
+    del stored["images"]["lowres"]
+    with pytest.raises(InputError, match="the hires picture cannot be placed"):
+        read(h5ad(spots_of(make, spatial={"lib": stored})))
+
+
+@pytest.mark.parametrize("diameter", [True, False])
+@pytest.mark.parametrize("frame", ["fullres", "hires", "lowres"])
+def test_spots_in_pixels_of_a_thumbnail_are_scaled_once(h5ad, make, frame, diameter):
+    """Tissue lies under the spots, in the lower right of a large picture: in the wrong frame they lie on glass."""
+    factors = {"fullres": 1.0, "hires": 0.5, "lowres": 0.25}
+    adata = spots_of(make)
+    full = adata.obsm["spatial"].astype(float) + [500, 500]
+    adata.obsm["spatial"] = full * factors[frame]
+    picture = np.full((450, 500, 3), 240, np.uint8)
+    noise = np.random.default_rng(0).integers(-30, 30, (110, 130, 3))
+    picture[265:375, 265:395] = np.array([170, 90, 150]) + noise
+    scalefactors = {"tissue_hires_scalef": 0.5, "tissue_lowres_scalef": 0.25}
+    scalefactors |= {"spot_diameter_fullres": 13.0} if diameter else {}
+    reading = read(h5ad(spots_with(adata, picture, scalefactors)))
+    np.testing.assert_allclose(reading.section.xy_px, full[10:] * 0.5)
+    assert any("in pixels of the" in note for note in reading.notes) == (frame != "fullres")
+
+
+def spots_with(adata, picture, scalefactors):
+    adata.uns["spatial"] = {"lib": {"images": {"hires": picture}, "scalefactors": scalefactors}}
+    return adata

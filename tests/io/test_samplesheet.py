@@ -86,7 +86,7 @@ def test_all_problems_are_reported_at_once_with_their_lines(sheet):
         "section,format,path,mpp,bin_um,scale\n"
         "A1,visum,a,,,\n"
         "../x,visium,b,abc,,\n"
-        "C1,,nowhere,-1,5,third\n"
+        "C1,,nowhere,-1,5.5,third\n"
         "a1,,a,,,\n"
         ",,a,,,\n"
         "D1,,,,,\n"
@@ -97,7 +97,7 @@ def test_all_problems_are_reported_at_once_with_their_lines(sheet):
         "line 3: section '../x'",
         "line 3: mpp 'abc' is not a number",
         "line 4: mpp '-1' is not a positive number",
-        "line 4: bin_um '5' is none of 2, 8, 16",
+        "line 4: bin_um '5.5' is no whole number of microns",
         "line 4: the scale 'third' is not understood",
         "lines 2, 5: the section name 'a1' stands more than once",
         "line 6: the section has no name",

@@ -58,10 +58,12 @@ def check(
     *,
     allow_damaged: bool = False,
     mpp: float | None = None,
+    section: str | None = None,
+    section_column: str | None = None,
     json: Annotated[Path | None, Parameter(help="Write everything to this file too, an object per section.")] = None,
 ) -> int:
     """Print what was read and every finding of the preflight; the exit status says the worst of them."""
-    checked = verbs.check(path, allow_damaged=allow_damaged, mpp=mpp)
+    checked = verbs.check(path, allow_damaged=allow_damaged, mpp=mpp, section=section, section_column=section_column)
     if json is not None:
         write_beside(json, canonical([_check_record(reading, found) for reading, found in checked]))
     for reading, found in checked:

@@ -1,6 +1,7 @@
 """AnnData files (h5ad) as scanpy and squidpy write them: spots in `obsm["spatial"]`, pictures in `uns["spatial"]`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,18 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import InputError, listing
 from histoscribe.io.assemble import Parts, add_pitch, assemble
-from histoscribe.io.frames import Frame, find_frame, inside, open_picture, stated_frame
+from histoscribe.io.frames import Frame, find_frame, open_picture, stated_frame
 from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.lattice import NOMINAL_SPOT_UM, VISIUM, hd_lattice, neighbour_pitch_px, spot_diameter_mpp
+from histoscribe.io.merged import choose_section, find_sections, library_of_all, safe_name
 from histoscribe.io.reading import Reading, Request, Thumbnail
 from histoscribe.io.spaceranger import FACTORS, find, positive
 from histoscribe.io.tables import missing, off_tissue_note, on_tissue, read_json, require_unique
+from histoscribe.io.uns_pictures import Library, same_picture
 from histoscribe.section import Lattice
-from histoscribe.slide.image import RGB, ArraySource, SlideImage
+from histoscribe.slide.image import SlideImage
 from histoscribe.store.received import is_there
 
-_LIBRARY = ("library_id", "sample", "sample_id", "batch", "section")
 _MOST_INDEX = 2**31  # of a lattice; anything larger is no row or column
 
 
@@ -35,12 +37,17 @@ class H5AD:
         return "its name ends in .h5ad" if path.suffix == ".h5ad" and not path.is_dir() else None
 
     def sections(self, path: Path) -> list[str]:
-        """Names of the libraries of a file that holds several."""
-        libraries = _libraries(open_h5ad(path))
-        return sorted(libraries) if len(libraries) > 1 else []
+        """Names of the sections of a file that holds several."""
+        return self.sections_by(path, None)
+
+    def sections_by(self, path: Path, column: str | None) -> list[str]:
+        """Names of the sections by a column of `obs`; by what is found to tell them apart where None."""
+        adata = open_h5ad(path)
+        found = find_sections(adata, _libraries(adata), column=column, where=path)
+        return [] if found is None else found.names
 
     def read(self, request: Request) -> Reading:
-        """Read an h5ad; `request.section` chooses among several libraries, `request.image` replaces its pictures.
+        """Read an h5ad; `request.section` chooses among several sections, `request.image` replaces its pictures.
 
         Counts are `X`, or `layers["counts"]` or `raw` where `X` was transformed; where nothing holds counts the
         genes are left out and a note says so.
@@ -66,24 +73,25 @@ FORMAT = H5AD()
 
 def _read(request: Request, path: Path, why: str) -> Reading:
     adata = open_h5ad(path)
+    adata, stored, notes = _choose(adata, request, path)
+    request = request if request.section is None else replace(request, section=safe_name(request.section))
     require_unique(adata.obs_names.astype(str), path)
-    adata, library, notes = _choose_library(adata, request, path)
     spots, note = counts_of(adata, path)
     notes += [note] if note else []
     xy_px = coordinates(adata, path)
-    factors = {**_factors_beside(request, path), **_named(library, "scalefactors", path)}
-    scales = {
-        name: positive(factors, f"tissue_{name}_scalef", path)
-        for name in ("hires", "lowres")
-        if f"tissue_{name}_scalef" in factors
-    }
+    library = Library.of(stored, path, beside=_factors_beside(request, path))
     kept = on_tissue_of(adata, path)
-    add_lattice_indices(spots, adata.obs)
+    frame_name, evidence = library.frame_of_spots(xy_px[kept], path)
+    if evidence:
+        xy_px = xy_px / library.scales[frame_name]
+        notes.append(f"obsm['spatial'] is in pixels of the {frame_name} picture: {evidence}")
     spots.obsm["spatial"] = xy_px
     spots = spots[kept].copy()
+    add_lattice_indices(spots, adata.obs[kept], path)
+    factors = library.factors
     lattice, platform = guess_lattice(spots, factors, path)
-    small, compared = (None, []) if request.image is None else _thumbnail(library, scales, path)
-    image, frame, more = _picture(request, library, scales, xy_px[kept], path, small=small)
+    small, compared = (None, []) if request.image is None else library.thumbnail(path)
+    image, frame, more = _picture(request, library, xy_px[kept], path, small=small)
     parts = Parts(
         format="anndata",
         why=why,
@@ -92,7 +100,7 @@ def _read(request: Request, path: Path, why: str) -> Reading:
         lattice=lattice,
         image=image,
         image_scale=frame.factor,
-        scales=scales,
+        scales=library.scales,
         off_tissue_xy_px=xy_px[~kept],
         files=[path],
         notes=[*notes, *off_tissue_note(kept), *more, *compared],
@@ -114,34 +122,27 @@ def _libraries(adata: AnnData) -> dict[str, Mapping[str, Any]]:
     return {str(name): value for name, value in spatial.items() if isinstance(value, Mapping)}
 
 
-def _named(library: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
-    """Return one of the dictionaries of a library in `uns`; empty where there is none."""
-    value = library.get(name, {})
-    if not isinstance(value, Mapping):
-        raise InputError(
-            f"uns['spatial'][...][{name!r}] is no dictionary",
-            where=path,
-            expected="names and values",
-            found=type(value),
-        )
-    return {str(key): one for key, one in value.items()}
-
-
-def _choose_library(adata: AnnData, request: Request, path: Path) -> tuple[AnnData, Mapping[str, Any], list[str]]:
+def _choose(adata: AnnData, request: Request, path: Path) -> tuple[AnnData, Mapping[str, Any], list[str]]:
+    """Return the spots of the section that is asked for, its own library of `uns["spatial"]`, and notes."""
     libraries = _libraries(adata)
-    if len(libraries) < 2:
-        return adata, next(iter(libraries.values()), {}), []
-    column = next((name for name in _LIBRARY if name in adata.obs and set(libraries) & set(adata.obs[name])), None)
-    if request.section not in libraries or column is None:
+    sections = find_sections(adata, libraries, column=request.section_column, where=path)
+    choice = choose_section(sections, request, path)
+    if choice is None:
+        own = library_of_all(adata.obs, libraries) if len(libraries) > 1 else next(iter(libraries), None)
+        return adata, libraries.get(own or "", {}), []
+    chosen, name, note = adata[choice.rows].copy(), choice.label, choice.note
+    if name not in libraries:
+        others = f"uns['spatial'] holds pictures of {listing(libraries)} only, which were not used for {name!r}"
+        return chosen, {}, [note, *([others] if libraries else [])]
+    twins = [one for one in libraries if one != name and same_picture(libraries[name], libraries[one], path)]
+    if twins and request.image is None and sections is not None and len(sections.evidence) > 1:
         raise InputError(
-            "the file holds several sections",
+            f"uns['spatial'] has one and the same picture for the sections {listing([name, *twins])}",
             where=path,
-            expected=f"`section` naming one of them, and a column of obs ({listing(_LIBRARY)}) of these names",
-            found=f"sections: {listing(sorted(libraries), 40)}; obs: {listing(adata.obs.columns, 12)}",
-            fix="name the section, or write one h5ad per section",
+            expected="the picture of each section",
+            fix="give this section's own picture in the column image of a sample sheet",
         )
-    rows = (adata.obs[column].astype(str) == request.section).to_numpy()
-    return adata[rows].copy(), libraries[request.section], [f"one of {len(libraries)} sections of {path.name}"]
+    return chosen, libraries[name], [note]
 
 
 def coordinates(adata: AnnData, path: Path) -> NDArray[np.float64]:
@@ -174,13 +175,30 @@ def on_tissue_of(adata: AnnData, path: Path) -> NDArray[np.bool_]:
     return on_tissue(adata.obs["in_tissue"], path) if "in_tissue" in adata.obs else np.ones(adata.n_obs, bool)
 
 
-def add_lattice_indices(spots: AnnData, obs: pd.DataFrame) -> None:
-    """Copy array rows and columns into `spots.obs` as whole numbers, -1 where there is none."""
+def add_lattice_indices(spots: AnnData, obs: pd.DataFrame, path: Path) -> None:
+    """Copy array rows and columns of any type into `spots.obs` as whole numbers; nothing where none is known.
+
+    Raises
+    ------
+    InputError
+        Where those of some spots are no whole numbers.
+    """
     for name in ("array_row", "array_col"):
-        if name in obs:
-            values = pd.to_numeric(obs[name].astype(str), errors="coerce").to_numpy(np.float64)
-            known = np.isfinite(values) & (np.abs(values) < _MOST_INDEX)
-            spots.obs[name] = np.where(known, values, -1).astype(np.int64)
+        if name not in obs:
+            continue
+        values = pd.to_numeric(obs[name].astype(str), errors="coerce").to_numpy(np.float64)
+        known = np.isfinite(values) & (np.abs(values) < _MOST_INDEX) & (values == np.rint(values))
+        if not known.any():
+            continue
+        if not known.all():
+            raise InputError(
+                f"{name} of {int((~known).sum()):,} of {len(known):,} spots is no whole number",
+                where=path,
+                expected="the row and column of each spot on the array",
+                found=listing(sorted(set(obs[name].astype(str)[~known])), 5),
+                fix="correct them, or leave the columns array_row and array_col out and give mpp",
+            )
+        spots.obs[name] = values.astype(np.int64)
 
 
 def _factors_beside(request: Request, path: Path) -> dict[str, Any]:
@@ -220,92 +238,13 @@ def _is_hexagonal(row: NDArray[np.int64], column: NDArray[np.int64], xy_px: NDAr
 
 
 def _picture(
-    request: Request,
-    library: Mapping[str, Any],
-    scales: Mapping[str, float],
-    xy_px: NDArray[np.float64],
-    path: Path,
-    *,
-    small: Thumbnail | None,
+    request: Request, library: Library, xy_px: NDArray[np.float64], path: Path, *, small: Thumbnail | None
 ) -> tuple[SlideImage | None, Frame, list[str]]:
-    if request.image is not None:
-        image = open_picture(request.image, request)
-        if request.scale is not None:
-            frame = stated_frame(request.scale, scales, request.image)
-        else:
-            frame = find_frame(image, scales, xy_px, full_size_px=None if small is None else small.full_size_px)
-        return image, frame, [f"image: {request.image.name}, {frame.name} frame ({frame.why})"]
-    pictures = _named(library, "images", path)
-    stored = [name for name in ("fullres", "hires", "lowres") if name in pictures]
-    names: list[str] = [request.scale] if request.scale else [*stored]
-    return _stored_picture(names, pictures, scales, xy_px, path=path)
-
-
-def _thumbnail(
-    library: Mapping[str, Any], scales: Mapping[str, float], path: Path
-) -> tuple[Thumbnail | None, list[str]]:
-    """Return the sharpest of the small pictures in `uns` whose scale is known, and notes on those that show nothing."""
-    pictures, notes = _named(library, "images", path), []
-    for name in ("hires", "lowres"):
-        if name not in pictures or name not in scales:
-            continue
-        try:
-            image = SlideImage(ArraySource([rgb_of(np.asarray(pictures[name]), path)]))
-        except InputError as error:
-            notes.append(f"the {name} picture in uns was not compared with the one given ({error.problem})")
-        else:
-            return Thumbnail(name, image, scales[name]), notes
-    return None, notes
-
-
-def _stored_picture(
-    names: list[str],
-    pictures: Mapping[str, Any],
-    scales: Mapping[str, float],
-    xy_px: NDArray[np.float64],
-    *,
-    path: Path,
-) -> tuple[SlideImage | None, Frame, list[str]]:
-    """Open the first of the named pictures of `uns` in which the spots lie, or the last where they lie in none."""
-    notes: list[str] = []
-    for name in names:
-        if name not in pictures or (name != "fullres" and name not in scales):
-            raise InputError(
-                f"the {name} picture cannot be placed",
-                where=path,
-                expected=f"uns['spatial'][...]: images[{name!r}] and scalefactors['tissue_{name}_scalef']",
-                found=f"images: {listing(pictures)}; factors: {listing(scales)}",
-            )
-        factor, picture = 1.0 if name == "fullres" else scales[name], np.asarray(pictures[name])
-        require_picture(picture, path)
-        share = inside(xy_px * factor, picture.shape)
-        if share >= 0.9 or name == names[-1]:
-            image = SlideImage(ArraySource([rgb_of(picture, path)]))
-            return image, Frame(name, factor, "from uns"), [*notes, f"image: the {name} picture in uns['spatial']"]
-        notes.append(f"the {name} picture in uns was passed over: only {share:.0%} of the spots lie inside it")
-    return None, Frame("fullres", 1.0, "no picture"), []
-
-
-def require_picture(picture: NDArray[Any], path: Path) -> None:
-    """Refuse an array without the axes of a picture, (h, w) or (h, w, 3 or 4); raises InputError."""
-    flat = picture.ndim == 2
-    if 0 in picture.shape or not (flat or (picture.ndim == 3 and picture.shape[2] in (3, 4))):
-        raise InputError("a picture has the wrong shape", where=path, expected="(h, w, 3)", found=picture.shape)
-
-
-def rgb_of(picture: NDArray[Any], path: Path) -> RGB:
-    """Return an array as (h, w, 3) uint8: from uint8 or floats of 0 to 1, grey, RGB or RGBA; raises InputError."""
-    require_picture(picture, path)
-    if picture.ndim == 2:
-        picture = np.repeat(picture[:, :, None], 3, axis=2)
-    picture = picture[:, :, :3]
-    if picture.dtype == np.uint8:
-        return picture
-    if not np.issubdtype(picture.dtype, np.floating) or not np.isfinite(picture).all():
-        raise InputError("a picture holds no colours", where=path, expected="uint8, or 0 to 1", found=picture.dtype)
-    if picture.min() < 0 or picture.max() > 1:
-        raise InputError(
-            "a picture has values outside 0 to 1", where=path, found=f"{picture.min():.3g} to {picture.max():.3g}"
-        )
-    rgb: RGB = np.rint(picture * 255).astype(np.uint8)
-    return rgb
+    if request.image is None:
+        return library.open(request.scale, xy_px, path)
+    image = open_picture(request.image, request)
+    if request.scale is not None:
+        frame = stated_frame(request.scale, library.scales, request.image)
+    else:
+        frame = find_frame(image, library.scales, xy_px, full_size_px=None if small is None else small.full_size_px)
+    return image, frame, [f"image: {request.image.name}, {frame.name} frame ({frame.why})"]

@@ -137,7 +137,8 @@ def read(source: str | Path | Request, **options: Any) -> Reading:
     source
         A vendor folder, a file that carries everything, or a request with loose files.
     options
-        Fields of Request: section, patient, format, image, counts, spots, mpp, scale, bin_um, allow_damaged, anonymous.
+        Fields of Request: section, patient, format, image, counts, spots, mpp, scale, bin_um, section_column,
+        allow_damaged, anonymous.
 
     Raises
     ------
@@ -178,8 +179,13 @@ def read_section(source: str | Path | Request, **options: Any) -> Section:
     return read(source, **options).section
 
 
-def sections_in(source: str | Path) -> list[str]:
+def sections_in(source: str | Path, *, column: str | None = None) -> list[str]:
     """Names of the sections that one path holds, to be given as `section`; empty where it holds just one.
+
+    Parameters
+    ----------
+    column
+        Column of `obs` that names them, in formats that have one.
 
     Raises
     ------
@@ -187,6 +193,9 @@ def sections_in(source: str | Path) -> list[str]:
         Where the path is missing, damaged or of no known format.
     """
     path = expanded(source)
-    sections = getattr(FORMATS.get(detect(path).format), "sections", None)
-    names: list[str] = sections(path) if sections is not None else []
+    reader = FORMATS.get(detect(path).format)
+    if column is not None and hasattr(reader, "sections_by"):
+        names: list[str] = reader.sections_by(path, column)
+    else:
+        names = reader.sections(path) if hasattr(reader, "sections") else []
     return names if len(names) > 1 else []

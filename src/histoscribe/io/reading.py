@@ -21,6 +21,9 @@ class Request:
     ----------
     path
         Vendor folder or a single file; None for loose files.
+    section_column
+        Column of `obs` that names the sections of an h5ad or SpatialData table that holds several; "none" to read it as
+        one; None to find out.
     section, patient
         Names to give; the section's is derived from the path where None.
     format
@@ -33,7 +36,7 @@ class Request:
         Which frame `image` is in: "fullres", "hires", "lowres", or the factor from the spots' pixels to its own as
         text: "0.2876", or as two widths "2000/6954"; None to find out.
     bin_um
-        Side of the Visium HD bins to read: 2, 8 or 16.
+        Side of the Visium HD bins to read, in microns: 2, 8, 16 or another that is there.
     align
         Whether the spots are moved by the one shift that fits them to the tissue best, once they are read.
     allow_damaged
@@ -59,6 +62,7 @@ class Request:
     allow_damaged: bool = False
     anonymous: bool = False
     alias: str | None = None
+    section_column: str | None = None
 
     def paths(self) -> list[Path]:
         """Every path that is given."""

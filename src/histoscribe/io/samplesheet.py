@@ -13,11 +13,10 @@ from histoscribe.store.received import expanded
 
 COLUMNS = (
     "section", "patient", "format", "path", "image", "counts", "spots", "mpp", "scale", "bin_um", "abundance",
-    "allow_damaged",
+    "allow_damaged", "section_column",
 )  # fmt: skip
 _FILES = ("path", "image", "counts", "spots")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_BINS_UM = (2, 8, 16)
 _OTHER_WORDS = {"sample": "section"}  # nf-core's sheets
 _DECIMAL_COMMA = re.compile(r"0,\d+|\d+,(?!\d{3}$)\d+")  # 1,000 may be a thousand
 _YES_NO = {"": False, "no": False, "yes": True}
@@ -28,9 +27,10 @@ def read_samplesheet(path: str | Path) -> list[Request]:
 
     Columns: section, and path or spots; optional patient, format, image, counts, spots, mpp (microns per pixel of the
     image), scale (fullres, hires, lowres, or the factor from the spots' pixels to the image's, "0.2876" or
-    "2000/6954"), bin_um, abundance, which `read_abundance_tables` gives, and allow_damaged (yes or no: whether a
-    picture that is known to be damaged is read with a note). Paths are relative to the sheet. Empty cells mean "find
-    out", and "no" for allow_damaged. `sample` is understood as section, and 0,69 as 0.69.
+    "2000/6954"), bin_um, abundance, which `read_abundance_tables` gives, allow_damaged (yes or no: whether a
+    picture that is known to be damaged is read with a note), and section_column (the column of obs that names the
+    sections of an h5ad that holds several; "none" where it holds one). Paths are relative to the sheet. Empty cells
+    mean "find out", and "no" for allow_damaged. `sample` is understood as section, and 0,69 as 0.69.
 
     Raises
     ------
@@ -147,8 +147,8 @@ def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[
         wrong.append(f"unknown format {kind!r}; {nearest(kind, FORMATS.names())}")
     mpp, fault = _number(cells.get("mpp", ""), "mpp")
     bin_um, bin_fault = _number(cells.get("bin_um", ""), "bin_um")
-    if bin_um is not None and bin_um not in _BINS_UM:
-        bin_fault = f"bin_um {cells['bin_um']!r} is none of 2, 8, 16"
+    if bin_um is not None and bin_um != int(bin_um):
+        bin_fault = f"bin_um {cells['bin_um']!r} is no whole number of microns"
     damaged = cells.get("allow_damaged", "").lower()
     damaged_fault = None if damaged in _YES_NO else f"allow_damaged {damaged!r} is neither yes nor no"
     faults = (fault, bin_fault, _scale_fault(cells.get("scale", "")), damaged_fault)
@@ -167,6 +167,7 @@ def _request(cells: dict[str, str], folder: Path) -> tuple[Request | None, list[
         scale=cells.get("scale") or None,
         bin_um=None if bin_um is None else int(bin_um),
         allow_damaged=_YES_NO[damaged],
+        section_column=cells.get("section_column") or None,
     )
     return request, []
 

@@ -161,7 +161,6 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
     require_unique(table.obs_names.astype(str), path)
     spots, note = counts_of(table, path)
     on_tissue = on_tissue_of(table, path)
-    add_lattice_indices(spots, table.obs)
     small: Thumbnail | None = None
     if request.image is None:
         image, xy_px, image_notes = _stored_picture(sdata, region, request, path, xy_px)
@@ -177,6 +176,7 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
         image_notes.append(f"image: {request.image.name}, {frame.name} frame ({frame.why})")
     spots.obsm["spatial"] = xy_px
     spots = spots[on_tissue].copy()
+    add_lattice_indices(spots, table.obs[on_tissue], path)
     bins = _BINS.search(region) or _BINS.search(name)
     lattice, platform = (hd_lattice(float(bins[1])), "visium_hd") if bins else guess_lattice(spots, {}, path)
     parts = Parts(

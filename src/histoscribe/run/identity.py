@@ -47,7 +47,7 @@ def input_record(reading: Reading, request: Request) -> dict[str, Any]:
         "align": request.align,
         "anonymous": request.anonymous,
         "allow_damaged": request.allow_damaged,
-    }
+    } | ({"section_column": request.section_column} if request.section_column else {})
     return {
         "format": reading.format,
         "section": reading.section.name,

@@ -10,6 +10,8 @@ from histoscribe.io.reading import Request
 from histoscribe.run.settings import READING, Settings
 from histoscribe.slide.open import IMAGE_SUFFIXES
 
+ALL = "all"  # sections of a file
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions(Settings):
@@ -23,13 +25,20 @@ class ReadOptions(Settings):
         Name no file or folder of the input in the result and in the log; a section without a name gets a hash.
     allow_damaged
         Read a picture that is known to be damaged, with a note, instead of refusing it.
+    section
+        Name of the section to read, of a file that holds several; all of them where not given, or "all".
+    section_column
+        Column of obs that names the sections of an h5ad or SpatialData table that holds several; "none" to read it as
+        one section.
     """
 
     align: bool = field(default=False, metadata=READING)
     anonymous: bool = field(default=False, metadata=READING)
     allow_damaged: bool = field(default=False, metadata=READING)
+    section: str | None = field(default=None, metadata=READING)
+    section_column: str | None = field(default=None, metadata=READING)
 
-    def reading(self) -> dict[str, bool]:
+    def reading(self) -> dict[str, bool | str | None]:
         """Return these alone, by name."""
         return {item.name: getattr(self, item.name) for item in fields(ReadOptions)}
 
@@ -48,16 +57,23 @@ def requests_of(path: Path, how: ReadOptions | None = None, *, mpp: float | None
     Raises
     ------
     ConfigError
-        Microns per pixel beside a sheet.
+        Microns per pixel, a section or its column beside a sheet.
     """
     how = how or ReadOptions()
+    section = None if how.section == ALL else how.section
+    if is_sheet(path) and (section or how.section_column):
+        raise ConfigError(
+            "a sample sheet has columns for the section and for the column that names it",
+            where="--section" if section else "--section-column",
+            fix="write them into the sheet's columns section and section_column",
+        )
     if mpp is not None and is_sheet(path):
         raise ConfigError(
             "a sample sheet has a column for the microns per pixel of each section",
             where="--mpp",
             fix="write them into the sheet's column mpp",
         )
-    rows = read_samplesheet(path) if is_sheet(path) else [Request(path=path)]
+    rows = read_samplesheet(path) if is_sheet(path) else [Request(path=path, section=section)]
     rows = [
         replace(
             row,
@@ -65,6 +81,7 @@ def requests_of(path: Path, how: ReadOptions | None = None, *, mpp: float | None
             align=how.align,
             anonymous=how.anonymous,
             allow_damaged=how.allow_damaged or row.allow_damaged,
+            section_column=row.section_column or how.section_column,
         )
         for row in rows
     ]
@@ -111,7 +128,7 @@ def logged_reason(reason: str, request: Request) -> str:
 def _slides(row: Request) -> list[Request]:
     """One request per slide where the path holds several and the row names none of them."""
     try:
-        names = sections_in(row.path) if row.path is not None and row.section is None else []
+        names = sections_in(row.path, column=row.section_column) if row.path is not None and row.section is None else []
     except InputError:  # said again, in its turn, when the section is read
         names = []
     found = [replace(row, section=name) for name in names] or [row]

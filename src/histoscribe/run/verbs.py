@@ -62,7 +62,12 @@ def run_sections(
 
 
 def check(
-    path: Path | str, *, allow_damaged: bool = False, mpp: float | None = None
+    path: Path | str,
+    *,
+    allow_damaged: bool = False,
+    mpp: float | None = None,
+    section: str | None = None,
+    section_column: str | None = None,
 ) -> list[tuple[Reading | HistoscribeError, Preflight | None]]:
     """Read a section, or every section of a sample sheet, and say what fits, what does not and how to fix it.
 
@@ -74,6 +79,11 @@ def check(
         Read a picture that is known to be damaged, with a note, instead of refusing it.
     mpp
         Microns per pixel of the picture, where the file does not say so or says it wrongly; a sheet has a column.
+    section
+        Name of the section to check, of a file that holds several; all of them where not given, or "all".
+    section_column
+        Column of obs that names the sections of an h5ad or SpatialData table that holds several; "none" to read it as
+        one section.
 
     Returns
     -------
@@ -82,10 +92,11 @@ def check(
     Raises
     ------
     ConfigError
-        Microns per pixel beside a sheet.
+        Microns per pixel, a section or its column beside a sheet.
     """
+    how = ReadOptions(allow_damaged=allow_damaged, section=section, section_column=section_column)
     found: list[tuple[Reading | HistoscribeError, Preflight | None]] = []
-    for request in requests_of(Path(path), ReadOptions(allow_damaged=allow_damaged), mpp=mpp):
+    for request in requests_of(Path(path), how, mpp=mpp):
         try:
             reading = reading_of(request)
         except InputError as error:
