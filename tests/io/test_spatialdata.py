@@ -11,7 +11,7 @@ from anndata import AnnData
 from shapely import Point
 
 from histoscribe.errors import InputError
-from histoscribe.io import read
+from histoscribe.io import read, sections_in
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -172,3 +172,70 @@ def test_channels_of_other_stains_are_refused_by_name(foreign, channels):
     with pytest.raises(InputError, match="no H&E") as caught:
         read(path)
     assert channels[-1].lower() in str(caught.value)
+
+
+def changed(path, **elements):
+    """Add pictures to a store, each of the same pixels with transformations of its own."""
+    import spatialdata
+    from spatialdata.models import Image2DModel
+
+    sdata = spatialdata.read_zarr(path)
+    for name, (ways, channels) in elements.items():
+        pixels = np.random.default_rng(1).integers(0, 255, (3, 240, 280), np.uint8)
+        sdata.images[name] = Image2DModel.parse(pixels, transformations=ways, c_coords=channels)
+        sdata.write_element(name)
+    return path
+
+
+def test_of_several_pictures_the_one_under_the_spots_and_in_colours_is_taken(foreign):
+    from spatialdata.transformations import Identity, Translation
+
+    beside = Translation([9000, 0], axes=("x", "y"))
+    path = changed(
+        foreign(images=()),
+        morphology=({"ds": Identity()}, ["DAPI", "CD3", "PanCK"]),
+        slide_two=({"ds": beside}, None),
+        slide_three=({"elsewhere": Identity()}, None),
+        he=({"ds": Identity()}, None),
+    )
+    notes = read(path).notes
+    assert "image: 'he' of the store" in notes
+    assert sum("was passed over" in note for note in notes) == 3
+    changed(path, he_again=({"ds": Identity()}, None))
+    with pytest.raises(InputError, match="images that could be it: he, he_again"):
+        read(path)
+
+
+def test_a_picture_named_after_another_sample_is_not_taken(foreign):
+    from spatialdata.transformations import Identity
+
+    path = changed(foreign(images=(), regions=("ds", "other")), other_full_image=({"ds": Identity()}, None))
+    assert sections_in(path) == ["ds", "other"]
+    reading = read(path, section="ds")
+    assert reading.section.image is None
+    assert any("pictures of other samples only: other_full_image" in note for note in reading.notes)
+    assert read(path, section="other").section.image is not None
+
+
+@pytest.mark.parametrize("kind", ["category", str, float])
+def test_places_on_the_array_are_read_whatever_their_type(foreign, kind):
+    import spatialdata
+
+    path = foreign(images=())
+    sdata = spatialdata.read_zarr(path)
+    table = sdata.tables["table_ds"]
+    for name in ("array_row", "array_col"):
+        table.obs[name] = table.obs[name].astype(str).astype(kind)
+    sdata.delete_element_from_disk("table_ds")
+    sdata.write_element("table_ds")
+    assert read(path).mpp_by_source["spot pitch"] == pytest.approx(5.0)
+
+
+def test_shapes_without_a_place_are_refused_as_such(foreign):
+    path = foreign(images=())
+    shapes = path / "shapes" / "ds" / "shapes.parquet"
+    frame = gpd.read_parquet(shapes)
+    frame.geometry.iloc[3] = Point(np.nan, 5.0)
+    frame.to_parquet(shapes)
+    with pytest.raises(InputError, match="spots have no finite coordinates"):
+        read(path)

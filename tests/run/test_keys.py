@@ -96,10 +96,11 @@ CHANGES = {
     # how the input is read and named: the input's own record has it, on which every stage depends
     "anonymous": (True, ALL),
     "allow_damaged": (True, ALL),
+    "section": ("other", ALL),
 }
 
 
-OF_SEVERAL = ("joint", "skip_refused")  # see test_joint.py
+OF_SEVERAL = ("joint", "skip_refused", "section_column")  # see test_joint.py and io/test_merged.py
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(RunConfig) if item.name not in OF_SEVERAL])
@@ -156,6 +157,7 @@ PREDICT_CHANGES = {
     "head_options": ({"ridge": {"components": 3}}, FOLD),
     "anonymous": (True, FOLD),
     "allow_damaged": (True, FOLD),
+    "section": ("other", FOLD),
 }
 
 
@@ -194,6 +196,7 @@ MAP_CHANGES = {
     "align": (True, {"check", "cells", *MAPPED}),
     "anonymous": (True, {"check", "cells", *MAPPED}),
     "allow_damaged": (True, {"check", "cells", *MAPPED}),
+    "section": ("other", {"check", "cells", *MAPPED}),
 }
 
 
@@ -259,6 +262,7 @@ NUCLEI_CHANGES = {
     "align": (True, {"check", "nuclei", "report"}),
     "anonymous": (True, {"check", "nuclei", "report"}),
     "allow_damaged": (True, {"check", "nuclei", "report"}),
+    "section": ("other", {"check", "nuclei", "report"}),
 }
 
 
@@ -283,6 +287,7 @@ SAVED_TILES_CHANGES = {
     "align": (True, {"check", "tiles", "report"}),
     "anonymous": (True, {"check", "tiles", "report"}),
     "allow_damaged": (True, {"check", "tiles", "report"}),
+    "section": ("other", {"check", "tiles", "report"}),
 }
 
 

@@ -113,6 +113,23 @@ def test_every_layout_of_tiff_gives_the_same_picture(tmp_path: Path, array: np.n
     np.testing.assert_array_equal(image.read(37, 61, 90, 50), RGB[61:111, 37:127])
 
 
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["b", "g", "r"], (2, 1, 0)),
+        (["Red", "Blue", "Green"], (0, 2, 1)),
+        (["alpha", "red", "green", "blue"], (1, 2, 3)),
+        (["Channel 0", "Channel 1", "Channel 2"], (0, 1, 2)),
+        (["Brightfield R", "Brightfield G", "Brightfield B"], (0, 1, 2)),
+    ],
+)
+def test_colours_of_an_ome_tiff_are_taken_by_their_names(tmp_path: Path, names: list[str], order: tuple) -> None:
+    planes = np.random.default_rng(0).integers(0, 255, (len(names), 60, 70), np.uint8)
+    metadata = {"axes": "CYX", "Channel": {"Name": names}}
+    path = tiff(tmp_path / "a.ome.tif", planes, photometric="minisblack", ome=True, metadata=metadata)
+    np.testing.assert_array_equal(whole(open_image(path)), np.moveaxis(planes[list(order)], 0, 2))
+
+
 def test_grey_tiff_becomes_three_equal_channels(tmp_path: Path) -> None:
     image = open_image(tiff(tmp_path / "a.tif", GREY, photometric="minisblack"))
     np.testing.assert_array_equal(whole(image), np.repeat(GREY[..., None], 3, axis=2))
@@ -502,6 +519,17 @@ REFUSED = {
         ),
         "DAPI",
     ),
+    "OME planes of antibodies": (
+        "a.tif",
+        _tiff_bytes(
+            PLANES,
+            photometric="minisblack",
+            ome=True,
+            metadata={"axes": "CYX", "Channel": {"Name": ["Nuclei", "CD3", "PanCK"]}},
+        ),
+        "PanCK",
+    ),
+    "five dyes in one page": ("a.tif", _tiff_bytes(np.dstack([RGB, RGB[..., :2]]), photometric="minisblack"), "5"),
     "z-stack": ("a.tif", _tiff_bytes(np.stack([RGB] * 4), ome=True, metadata={"axes": "ZYXS"}), "4 focal planes"),
     "time series": ("a.tif", _tiff_bytes(np.stack([RGB] * 4), ome=True, metadata={"axes": "TYXS"}), "4 time points"),
     "pages of one size": ("a.tif", _tiff_bytes(np.stack([RGB] * 3), metadata=None), "3 pictures of one size"),

@@ -152,7 +152,15 @@ def read(source: str | Path | Request, **options: Any) -> Reading:
         if given is not None and not is_there(given):
             raise missing(given)
     try:
-        reading = FORMATS.get(request.format or detect(request).format).read(request)
+        reader = FORMATS.get(request.format or detect(request).format)
+        if request.section_column is not None and not hasattr(reader, "sections_by"):
+            raise ConfigError(
+                f"the format {reader.name} has no column that names sections",
+                where="section_column",
+                found=request.section_column,
+                fix="leave section_column out; it is for h5ad files and SpatialData stores",
+            )
+        reading = reader.read(request)
     except MemoryError as error:  # less than the limit may still be more than this machine has free
         raise InputError(OUT_OF_MEMORY, where=request.path or request.spots, found=str(error)[:200] or None) from error
     image = reading.section.image

@@ -12,7 +12,8 @@ from scipy import sparse
 
 from histoscribe.errors import InputError
 from histoscribe.io.containers import require_sound
-from histoscribe.io.counts import as_counts, genes_among, unique_genes
+from histoscribe.io.counts import as_counts, genes_among
+from histoscribe.io.features import genes_of
 from histoscribe.io.tables import missing
 from histoscribe.store.hdf5 import open_hdf5
 from histoscribe.store.received import is_there
@@ -78,13 +79,16 @@ def counts_of(adata: AnnData, path: Path) -> tuple[AnnData, str | None]:
             keep, left_out = genes_among([str(kind) for kind in kinds], path)
             matrix, var = matrix[:, keep], var.loc[keep]
         symbols, column = _symbols(var)
-        names, note = unique_genes(symbols)
-        table = AnnData(X=matrix, obs=pd.DataFrame(index=adata.obs_names.astype(str)), var=pd.DataFrame(index=names))
-        table.var["gene_ids"] = _gene_ids(var)
+        genomes = var["genome"].astype(str).tolist() if "genome" in var else None
+        genes = genes_of(matrix, symbols, ids=_gene_ids(var).tolist(), genomes=genomes)
+        obs = pd.DataFrame(index=adata.obs_names.astype(str))
+        table = AnnData(X=genes.matrix, obs=obs, var=pd.DataFrame({"gene_ids": genes.ids}, index=genes.names))
+        if genes.genomes is not None:
+            table.var["genome"] = genes.genomes
         notes = [f"counts are from {place}: {'; '.join(why_not)}"] if why_not else []
         notes += [f"genes are named by var[{column!r}]"] if column else []
         notes += [left_out] if left_out else []
-        return table, "; ".join([*notes, *([note] if note else [])]) or None
+        return table, "; ".join([*notes, *genes.notes]) or None
     table = AnnData(X=sparse.csr_matrix((adata.n_obs, 0), dtype=np.float32))
     table.obs_names = adata.obs_names.astype(str)
     reason = "; ".join(why_not) or "the file holds no matrix"

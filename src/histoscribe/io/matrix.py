@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import sparse
 
 from histoscribe.errors import InputError, listing
-from histoscribe.io.counts import Counts, genes_among, spots_by_genes, unique_genes
+from histoscribe.io.counts import Counts, genes_among, spots_by_genes
+from histoscribe.io.features import Genes, gene_columns, genes_of, unquoted
 from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.matrix_market import read_matrix_market
 from histoscribe.io.tables import contents, delimiter, missing, read_text
@@ -75,7 +77,9 @@ def read_10x_h5(path: Path) -> Counts:
         barcodes = read_names(group, "barcodes", where=path)
         features = require_group(group, "features", where=path)
         ids, symbols = (read_names(features, name, where=path) for name in ("id", "name"))
-        kinds = read_names(features, "feature_type", where=path) if "feature_type" in features else None
+        kinds, genomes = (
+            read_names(features, name, where=path) if name in features else None for name in ("feature_type", "genome")
+        )
     shape = tuple(sides[::-1])  # stored as features by barcodes, one column per barcode
     require_compressed(data, indices, indptr, shape=shape, where=path, what="matrix")
     if len(ids) != len(symbols) or (kinds is not None and len(kinds) != len(ids)):
@@ -87,7 +91,10 @@ def read_10x_h5(path: Path) -> Counts:
             fix="copy or download it again",
         )
     matrix = sparse.csr_matrix((data, indices.astype(np.int64), indptr.astype(np.int64)), shape=shape)
-    return _counts(matrix, barcodes, pd.DataFrame({"id": ids, "name": symbols}), kinds, files=(path,))
+    table = pd.DataFrame({"id": ids, "name": symbols})
+    if genomes is not None and len(genomes) == len(ids):
+        table["genome"] = genomes
+    return _counts(matrix, barcodes, table, kinds, files=(path,))
 
 
 def read_10x_mtx(folder: Path, *, prefix: str = "") -> Counts:
@@ -100,8 +107,8 @@ def read_10x_mtx(folder: Path, *, prefix: str = "") -> Counts:
     """
     matrix_path, barcode_path = (_find(folder, prefix, name) for name in ("matrix.mtx", "barcodes.tsv"))
     feature_path = _find(folder, prefix, "features.tsv", "genes.tsv")
-    barcodes = [line.split("\t")[0].strip() for line in _lines(barcode_path)]
-    rows = [line.split("\t") for line in _lines(feature_path)]
+    barcodes = [unquoted(line.split("\t")[0]) for line in _lines(barcode_path)]
+    rows = [[unquoted(cell) for cell in line.split("\t")] for line in _lines(feature_path)]
     width = min(map(len, rows))
     features = pd.DataFrame([[row[0], row[1] if width > 1 else row[0]] for row in rows], columns=["id", "name"])
     kinds = [row[2].strip() for row in rows] if width > 2 else None
@@ -159,11 +166,22 @@ def _counts(
         keep, left_out = genes_among(kinds, files[0])
         notes += [f"{files[0].name}: {left_out}"] if left_out else []
         matrix, features = matrix[:, keep], features.loc[keep]
-    names, note = unique_genes(features["name"].tolist())
-    notes += [f"{files[0].name}: {note}"] if note else []
-    table = spots_by_genes(matrix, barcodes, names, files[0])
-    table.var["gene_ids"] = features["id"].to_numpy(str)
-    return Counts(table, files, tuple(notes))
+    found = genes_of(
+        matrix,
+        features["name"].tolist(),
+        ids=features["id"].tolist(),
+        genomes=features["genome"].tolist() if "genome" in features else None,
+    )
+    notes += [f"{files[0].name}: {note}" for note in found.notes]
+    return Counts(_table(found, barcodes, files[0]), files, tuple(notes))
+
+
+def _table(genes: Genes, barcodes: Sequence[str], path: Path) -> AnnData:
+    table = spots_by_genes(genes.matrix, barcodes, genes.names, path)
+    table.var["gene_ids"] = np.asarray(genes.ids, str)
+    if genes.genomes is not None:
+        table.var["genome"] = genes.genomes
+    return table
 
 
 def read_counts_table(path: Path) -> Counts:
@@ -196,12 +214,20 @@ def read_counts_table(path: Path) -> Counts:
         raise InputError(
             "the table has one column only", where=path, expected="a barcode and one column per gene, tab or comma"
         )
-    barcodes, matrix = _parse(rest, separator, genes, path)
-    names, note = unique_genes([gene.strip() for gene in genes])
-    return Counts(spots_by_genes(matrix, barcodes, names, path), (path,), (f"{path.name}: {note}",) if note else ())
+    keep, left_out = gene_columns(genes)
+    if not keep.any():
+        raise InputError("no column of the table is a gene", where=path, found=listing(genes))
+    barcodes, matrix = _parse(rest, separator, genes, path, keep=keep)
+    found = genes_of(matrix, [gene for gene, kept in zip(genes, keep, strict=True) if kept])
+    notes = [*([left_out] if left_out else []), *found.notes]
+    table = _table(found, barcodes, path)
+    del table.var["gene_ids"]
+    return Counts(table, (path,), tuple(f"{path.name}: {note}" for note in notes))
 
 
-def _parse(body: str, separator: str, genes: Sequence[str], path: Path) -> tuple[list[str], sparse.csr_matrix]:
+def _parse(
+    body: str, separator: str, genes: Sequence[str], path: Path, *, keep: NDArray[np.bool_]
+) -> tuple[list[str], sparse.csr_matrix]:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -226,12 +252,13 @@ def _parse(body: str, separator: str, genes: Sequence[str], path: Path) -> tuple
             expected=f"{len(names):,} fields in every line",
             found=str(error)[:120],
         ) from error
-    barcodes = [str(name).strip() for name in table.column(0).to_pylist()]
+    barcodes = [unquoted(str(name)) for name in table.column(0).to_pylist()]
     blocks = []
-    for start in range(1, table.num_columns, _BLOCK):
-        columns = []
-        for k in range(start, min(start + _BLOCK, table.num_columns)):
-            columns.append(_numeric(table.column(k), path, genes[k - 1], barcodes))
+    wanted = np.flatnonzero(keep)
+    for start in range(0, len(wanted), _BLOCK):
+        columns = [
+            _numeric(table.column(k + 1), path, genes[k], barcodes) for k in wanted[start : start + _BLOCK].tolist()
+        ]
         blocks.append(sparse.csc_matrix(np.column_stack(columns)))
     return barcodes, sparse.csr_matrix(sparse.hstack(blocks))
 

@@ -65,7 +65,7 @@ def counts_findings(section: Section, *, dead: NDArray[np.bool_]) -> list[Findin
     fix = "leave these spots out, or check that barcodes of matrix and spots match" if empty > _EMPTY else ""
     findings.append(Finding("empty spots", level, message, evidence, fix))
     spoilt = _spoilt_names([str(gene) for gene in section.spots.var_names])
-    return [*findings, *_dead(total, dead), _constant(section), *spoilt]
+    return [*findings, *_dead(total, dead), _constant(section), *spoilt, *_genomes(section)]
 
 
 def join_finding(join: Join) -> Finding:
@@ -157,6 +157,21 @@ def _spoilt_names(genes: list[str]) -> list[Finding]:
     message = f"{len(likely):,} gene names look as if a spreadsheet had changed them, such as {shown}."
     fix = "take the names from the original file, or write them again"
     return [Finding("gene names", "warning", message, {"n_spoilt": len(likely)}, fix)]
+
+
+def _genomes(section: Section) -> list[Finding]:
+    """Name the genomes that the genes are of, where these are several, as in grafts and mixed cultures."""
+    if "genome" not in section.spots.var:
+        return []
+    of = section.spots.var["genome"].astype(str).to_numpy()
+    total = np.asarray(section.spots.X.sum(axis=0)).ravel()  # (g,)
+    share = {name: float(total[of == name].sum() / total.sum()) for name in sorted(set(of))}
+    told = listing(
+        [f"{name} ({int((of == name).sum()):,} genes, {percent(share[name])} of the counts)" for name in share]
+    )
+    message = f"The genes are of {len(share)} genomes: {told}."
+    fix = "leave the genes of the other genome out, unless the tissue is of both, as a graft is"
+    return [Finding("genomes", "warning", message, {f"share {name}": one for name, one in share.items()}, fix)]
 
 
 def _places(section: Section) -> list[Finding]:

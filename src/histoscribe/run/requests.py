@@ -26,7 +26,8 @@ class ReadOptions(Settings):
     allow_damaged
         Read a picture that is known to be damaged, with a note, instead of refusing it.
     section
-        Name of the section to read, of a file that holds several; all of them where not given, or "all".
+        Name of the section to read, of a file that holds several; all of them where not given, or "all". Of a file that
+        holds one, the name to give it.
     section_column
         Column of obs that names the sections of an h5ad or SpatialData table that holds several; "none" to read it as
         one section.

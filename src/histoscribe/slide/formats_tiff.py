@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from histoscribe.errors import InputError, listing
+from histoscribe.slide.channels import colour_order
 from histoscribe.slide.checks_tiff import check_layout, check_length
 from histoscribe.slide.damage import Damage
 from histoscribe.slide.formats_tiff_pieces import DECODING, decode_piece
-from histoscribe.slide.formats_tiff_tags import channel_names, ome_images, ome_pixels, significant_bits, tiff_mpp
+from histoscribe.slide.formats_tiff_tags import (
+    channel_names,
+    imagej_labels,
+    ome_images,
+    ome_pixels,
+    significant_bits,
+    tiff_mpp,
+)
 from histoscribe.slide.image import RGB
 from histoscribe.slide.sources import (
     MIN_SIDE_PX,
@@ -54,12 +62,15 @@ class _Level:
 class TiffSource:
     """Pixels of a TIFF file, window by window."""
 
-    def __init__(self, damage: Damage, levels: list[_Level], samples: Samples) -> None:
+    def __init__(
+        self, damage: Damage, levels: list[_Level], samples: Samples, order: tuple[int, ...] | None = None
+    ) -> None:
         self.path = damage.path
         self._damage = damage
         self._checked: set[tuple[int, int, int]] = set()  # level, plane, index: not again when it left the cache
         self._levels = levels
         self._samples = samples
+        self._order = order  # where red, green and blue stand; None where they are as they are stored
         band = max(0 if level.page.is_tiled else _BAND_ROWS * level.shape[1] * 3 for level in levels)
         self._cache = BoundedCache(max(_CACHE_BYTES, band))
 
@@ -70,7 +81,8 @@ class TiffSource:
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> RGB:
         """Window of a level; raises InputError where the file is damaged under it."""
-        return self._samples.to_rgb(self._stored(x, y, width, height, level))
+        stored = self._stored(x, y, width, height, level)
+        return self._samples.to_rgb(stored if self._order is None else stored[..., list(self._order)])
 
     def inspect(self) -> None:
         """Decode every strip and tile once, which checks them."""
@@ -154,7 +166,7 @@ def open_tiff(path: Path, damage: Damage) -> tuple[TiffSource, dict[str, float]]
     """Read the directories of a TIFF file.
 
     Of several pictures in one file the largest is the section's. A (3, height, width) picture is taken as red, green
-    and blue, unless its channels are named after dyes. Values of 16 bits are scaled by the range that the file declares
+    and blue, unless its channels have other names. Values of 16 bits are scaled by the range that the file declares
     (OME SignificantBits, BitsPerSample, MaxSampleValue), else by 65,535 if the picture reaches that far.
 
     Returns
@@ -191,10 +203,11 @@ def _open(path: Path, tif: Any, damage: Damage) -> tuple[TiffSource, dict[str, f
     check_size(path, width, height)
     pixels = ome_pixels(images, damage, width=width, height=height)
     page = main.keyframe
-    _refuse_stack(path, main, channel_names(pixels))
-    samples = _samples(path, page, colours=_n_planes(main), bits=significant_bits(page, pixels) or 16)
+    order = _colours(path, main, channel_names(pixels), labels=imagej_labels(tif))
+    colours = 3 if _n_planes(main) > 1 else 1
+    samples = _samples(path, page, colours=colours, bits=significant_bits(page, pixels) or 16)
     levels = [_level(damage, tif, series) for series in _pyramid(main)]
-    source = TiffSource(damage, levels, samples)
+    source = TiffSource(damage, levels, samples, order)
     if samples.bits > 8 and significant_bits(page, pixels) is None:
         refuse_dark_16_bit(path, source.brightest())
     return source, tiff_mpp(tif, page, pixels)
@@ -216,20 +229,38 @@ def _n_planes(series: Any) -> int:
     return first[1] if first[0] in "CQ" and [axis for axis, _ in rest] == ["Y", "X"] else 1
 
 
-def _refuse_stack(path: Path, series: Any, names: list[str]) -> None:
-    """Refuse stacks, time series and fluorescence."""
-    sizes = {axis: n for axis, n in _axes(series).items() if axis not in "YXS"}
-    colours = _n_planes(series) == 3 and not any(map(_DYES.search, names))
-    if sizes and not colours:
-        kinds = {"Z": "focal planes", "T": "time points", "C": "channels", "Q": "planes", "I": "pictures of one size"}
-        raise InputError(
-            "this TIFF is a stack or has separate channels, not one colour picture",
-            where=path,
-            expected="one H&E picture: red, green and blue",
-            found=", ".join(f"{n} {kinds.get(axis, f'planes ({axis})')}" for axis, n in sizes.items())
-            + (f": {listing(names)}" if names else ""),
-            fix=f"choose the H&E plane and {SAVE_RGB}; fluorescence is not read",
-        )
+def _colours(path: Path, series: Any, names: list[str], *, labels: list[str]) -> tuple[int, ...] | None:
+    """Where red, green and blue stand among planes or samples, None for as stored.
+
+    Raises
+    ------
+    InputError
+        Where it is a stack, a time series or fluorescence.
+    """
+    axes = _axes(series)
+    others = {axis: n for axis, n in axes.items() if axis not in "YXS"}
+    n = _n_planes(series) if others else axes.get("S", 1)
+    if not any(names) and (colour_order(labels) or any(map(_DYES.search, labels))):
+        names = labels
+    named = any(names) and (len(names) == n or len(names) > 1)
+    order = colour_order(names) if named and len(names) == n else colour_order([""] * n) if not named else None
+    dyed = any(map(_DYES.search, names))
+    if not others and not dyed and not (named and order is None):
+        return order if named and order != tuple(range(len(order or ()))) else None
+    if n > 1 and order is not None and not dyed and (named or n == 3):
+        return None if order == (0, 1, 2) and n == 3 else order
+    kinds = {"Z": "focal planes", "T": "time points", "C": "channels", "Q": "planes", "I": "pictures of one size"}
+    kinds["S"] = "samples"
+    raise InputError(
+        "this TIFF is no H&E: its channels are not red, green and blue"
+        if dyed or named
+        else "this TIFF is a stack or has separate channels, not one colour picture",
+        where=path,
+        expected="one H&E picture: red, green and blue",
+        found=", ".join(f"{n} {kinds.get(axis, f'planes ({axis})')}" for axis, n in (others or {"S": n}).items())
+        + (f": {listing(names)}" if names else ""),
+        fix=f"choose the H&E plane and {SAVE_RGB}; fluorescence is not read",
+    )
 
 
 def _samples(path: Path, page: Any, *, colours: int, bits: int) -> Samples:
@@ -241,7 +272,7 @@ def _samples(path: Path, page: Any, *, colours: int, bits: int) -> Samples:
         where=path,
         expected="1 to 4 samples per pixel (grey, RGB, RGB with transparency, CMYK, palette) of 8 or 16 bits, unsigned",
         found=found,
-        fix=SAVE_RGB,
+        fix=f"{SAVE_RGB}; fluorescence is not read",
     )
     model = _MODELS.get(int(page.photometric))
     ycbcr_undecoded = int(page.photometric) == 6 and page.compression not in _JPEG

@@ -47,9 +47,15 @@ def ome_pixels(images: list[dict[str, Any]], damage: Damage, *, width: int, heig
 
 
 def channel_names(pixels: dict[str, Any]) -> list[str]:
-    """Names of OME channels, where they are named."""
+    """Names of OME channels, "" for one without; [] where there are none."""
     channels = pixels.get("Channel", [])
-    return [str(c["Name"]) for c in (channels if isinstance(channels, list) else [channels]) if "Name" in c]
+    return [str(one.get("Name", "")) for one in (channels if isinstance(channels, list) else [channels])]
+
+
+def imagej_labels(tif: Any) -> list[str]:
+    """Labels that ImageJ gave to the planes; [] where there are none."""
+    labels = (tif.imagej_metadata or {}).get("Labels", [])
+    return [str(label) for label in ([labels] if isinstance(labels, str) else labels)]
 
 
 def tiff_mpp(tif: Any, page: Any, pixels: dict[str, Any]) -> dict[str, float]:
