@@ -1,10 +1,12 @@
 """The picture that all readers give: windows, overview, levels, and a lazy array for SpatialData."""
 
+import dask.array as da
 import numpy as np
 import pytest
 
 from histoscribe.errors import ConfigError, InputError
 from histoscribe.slide.image import ArraySource, SlideImage
+from histoscribe.slide.stored import StoredSource
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -99,3 +101,23 @@ def test_the_largest_picture_can_be_set(monkeypatch):
     monkeypatch.setenv("HISTOSCRIBE_MAX_GIGAPIXELS", "many")
     with pytest.raises(ConfigError, match="positive number"):
         SlideImage(ArraySource([endless(20, 20)]))
+
+
+def test_windows_of_a_lazy_pyramid_are_exact_and_compute_each_chunk_once():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 70, 90), np.uint8)
+    computed = []
+
+    def load(block_info=None):
+        (_, (y0, y1), (x0, x1)) = block_info[None]["array-location"]
+        computed.append((y0, x0))
+        return pixels[:, y0:y1, x0:x1]
+
+    lazy = da.map_blocks(
+        load, chunks=((3,), (32, 32, 6), (40, 40, 10)), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
+    )
+    source = StoredSource([lazy, pixels[:, ::2, ::2]])
+    for x, y, width, height in [(0, 0, 90, 70), (39, 31, 2, 2), (50, 10, 35, 60), (89, 69, 1, 1), (5, 5, 0, 3)]:
+        window = source.read(x, y, width, height, 0)
+        np.testing.assert_array_equal(window, np.moveaxis(pixels[:, y : y + height, x : x + width], 0, 2))
+    assert sorted(computed) == [(y, x) for y in (0, 32, 64) for x in (0, 40, 80)]
+    np.testing.assert_array_equal(source.read(3, 4, 5, 6, 1), np.moveaxis(pixels[:, 8:20:2, 6:16:2], 0, 2))

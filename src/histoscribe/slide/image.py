@@ -26,7 +26,6 @@ class PixelSource(Protocol):
         """Window with its upper left corner at (x, y), all in pixels of `level`; (height, width, 3) uint8."""
 
 
-@dataclass(frozen=True, slots=True)
 class ArraySource:
     """Pixels of arrays that can be sliced: NumPy in memory, zarr or dask on disk.
 
@@ -36,8 +35,9 @@ class ArraySource:
         One array per level, (height, width, 3), or (3, height, width) where `channel_first`; uint8.
     """
 
-    levels: Sequence[Any]
-    channel_first: bool = False
+    def __init__(self, levels: Sequence[Any], *, channel_first: bool = False) -> None:
+        self.levels = levels
+        self.channel_first = channel_first
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
