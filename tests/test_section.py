@@ -118,6 +118,7 @@ def test_spatialdata_carries_a_section_there_and_back(tmp_path):
     assert (again.spots.X != section.spots.X).nnz == 0
     assert again.require_image().n_levels > 1
     assert (again.require_image().read(7, 1100, 90, 200) == image.read(7, 1100, 90, 200)).all()
+    assert again.to_spatialdata()["table"].obs_names.equals(section.spots.obs_names)  # and once more
 
 
 def test_another_programs_spatialdata_is_not_taken_for_ours():

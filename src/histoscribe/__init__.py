@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 from histoscribe._version import __version__
 
 if TYPE_CHECKING:
+    from histoscribe.api import pl as pl
+    from histoscribe.api import pp as pp
+    from histoscribe.api import tl as tl
     from histoscribe.errors import HistoscribeError as HistoscribeError
     from histoscribe.io import read_section as read_section
+    from histoscribe.io.formats import read_spatialdata as read
     from histoscribe.io.preflight import preflight as preflight
     from histoscribe.maps.read import read_maps as read_maps
     from histoscribe.phantom import make_phantom as make_phantom
@@ -62,13 +66,17 @@ _PUBLIC = {
     "map_section": "histoscribe.run.maps.section",
     "map_slide": "histoscribe.run.maps.section",
     "open_image": "histoscribe.slide.open",
+    "pl": "histoscribe.api",
+    "pp": "histoscribe.api",
     "predict_slides": "histoscribe.run.cohort.predict:predict",
     "preflight": "histoscribe.io.preflight",
+    "read": "histoscribe.io.formats:read_spatialdata",
     "read_maps": "histoscribe.maps.read",
     "read_section": "histoscribe.io",
     "run_sections": "histoscribe.run.verbs",
     "save_tiles": "histoscribe.run.tiles",
     "score_domains": "histoscribe.run.section.score:score",
+    "tl": "histoscribe.api",
     "verify": "histoscribe.run.verbs",
 }
 

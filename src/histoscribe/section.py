@@ -269,8 +269,11 @@ class Section:
         lattice = None
         if header["lattice"]:
             lattice = Lattice(header["lattice"], float(header["pitch_um"]), float(header["spot_diameter_um"]))
+        spots = table.copy()  # without what ties it to the other elements
+        spots.uns.pop("spatialdata_attrs", None)
+        spots.obs = spots.obs.drop(columns=["region", "spot"], errors="ignore")
         return cls.from_anndata(
-            table,
+            spots,
             name=name or str(header["name"]),
             image=image,
             platform=str(header["platform"]),
@@ -289,7 +292,7 @@ def raster_source(element: Any, *, where: Path | None = None, channels: Sequence
     else:
         levels = [element.data]
     chosen = slice(3) if tuple(channels) == (0, 1, 2) else list(channels)
-    return StoredSource([level[chosen] for level in levels], channel_first=True, where=where)
+    return StoredSource([level[chosen] for level in levels], where=where)
 
 
 def _name_problems(name: str) -> list[str]:

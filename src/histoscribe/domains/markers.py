@@ -92,7 +92,7 @@ def marker_genes(
         fit = np.flatnonzero(higher & (statistics["share_inside"][k] >= _DETECTED))
         for gene in fit[np.lexsort((fit, -effect[fit]))][:n_markers]:
             numbers = {column: values[..., gene] for column, values in statistics.items()}
-            own = {column: value[k] if value.ndim else value for column, value in numbers.items()}
+            own = {column: float(value[k] if value.ndim else value) for column, value in numbers.items()}
             rows.append({"domain": int(name), "gene": str(genes[gene]), **own})
     return pd.DataFrame(rows, columns=_COLUMNS).round(4)
 

@@ -1,6 +1,6 @@
 """AnnData files (h5ad) as scanpy and squidpy write them: spots in `obsm["spatial"]`, pictures in `uns["spatial"]`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,21 +65,37 @@ class H5AD:
         why = self.recognise(path)
         if why is None:
             raise InputError("this is not an h5ad file", where=path, expected="a file whose name ends in .h5ad")
-        return _read(request, path, why)
+        beside = (path.parent, path.parent / "spatial")
+        return reading_of(open_h5ad(path), request, where=path, why=why, files=[path], beside=beside)
 
 
 FORMAT = H5AD()
 
 
-def _read(request: Request, path: Path, why: str) -> Reading:
-    adata = open_h5ad(path)
+def reading_of(
+    adata: AnnData, request: Request, *, where: Path, why: str, files: Sequence[Path] = (), beside: Sequence[Path] = ()
+) -> Reading:
+    """Read an AnnData object, which is left as it is; see `H5AD.read`.
+
+    Parameters
+    ----------
+    where
+        What messages call it: its file, or a name for what is in memory.
+    why
+        Why it is taken for one.
+    files
+        Those that it was read from.
+    beside
+        Folders in which the scale factors of a picture that is given may lie, after the picture's own.
+    """
+    path = where
     adata, stored, notes = _choose(adata, request, path)
     request = request if request.section is None else replace(request, section=safe_name(request.section))
     require_unique(adata.obs_names.astype(str), path)
     spots, note = counts_of(adata, path)
     notes += [note] if note else []
     xy_px = coordinates(adata, path)
-    library = Library.of(stored, path, beside=_factors_beside(request, path))
+    library = Library.of(stored, path, beside=_factors_beside(request, beside))
     kept = on_tissue_of(adata, path)
     frame_name, evidence = library.frame_of_spots(xy_px[kept], path)
     if evidence:
@@ -102,7 +118,7 @@ def _read(request: Request, path: Path, why: str) -> Reading:
         image_scale=frame.factor,
         scales=library.scales,
         off_tissue_xy_px=xy_px[~kept],
-        files=[path],
+        files=list(files),
         notes=[*notes, *off_tissue_note(kept), *more, *compared],
         thumbnail=small,
     )
@@ -201,11 +217,11 @@ def add_lattice_indices(spots: AnnData, obs: pd.DataFrame, path: Path) -> None:
         spots.obs[name] = values.astype(np.int64)
 
 
-def _factors_beside(request: Request, path: Path) -> dict[str, Any]:
+def _factors_beside(request: Request, beside: Sequence[Path]) -> dict[str, Any]:
     """Scale factors of a JSON beside the picture that was given; a file without pictures has none of its own."""
     if request.image is None:
         return {}
-    for folder in dict.fromkeys((request.image.parent, path.parent, path.parent / "spatial")):
+    for folder in dict.fromkeys((request.image.parent, *beside)):
         found = find(folder, FACTORS)
         if len(found) == 1:
             return read_json(found[0])

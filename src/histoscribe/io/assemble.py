@@ -1,6 +1,7 @@
 """The last step that all readers share: spots into the picture's pixels, microns per pixel, and the Reading."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -102,6 +103,23 @@ def assemble(parts: Parts, request: Request) -> Reading:
         thumbnail=parts.thumbnail,
         join=parts.join,
     )
+
+
+def reassemble(section: Section, request: Request, *, format: str, why: str, files: Sequence[Path] = ()) -> Reading:
+    """Return the reading of a section that histoscribe made before: its picture, its scale and its names are known."""
+    request = replace(request, section=request.section or section.name, patient=request.patient or section.patient)
+    parts = Parts(
+        format=format,
+        why=why,
+        platform=section.platform,
+        spots=section.spots,
+        lattice=section.lattice,
+        image=None if section.image is None else replace(section.image, path=None),  # all its files are named below
+        mpp_by_source={"stored by histoscribe": section.mpp},
+        files=list(files),
+    )
+    add_pitch(parts)
+    return assemble(parts, request)
 
 
 def add_pitch(parts: Parts) -> float | None:

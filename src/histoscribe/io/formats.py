@@ -187,6 +187,37 @@ def read_section(source: str | Path | Request, **options: Any) -> Section:
     return read(source, **options).section
 
 
+def read_spatialdata(source: str | Path | Request, **options: Any) -> Any:
+    """Read one section as a SpatialData object, for `hs.pp`, `hs.tl`, `hs.pl` and every other tool of the field.
+
+    Parameters
+    ----------
+    source, options
+        As of `read`.
+
+    Returns
+    -------
+    SpatialData: `images["image"]`, a pyramid that is read when it is needed; `shapes["spots"]`; and `tables["table"]`,
+    raw counts with the spots in pixels of the picture as `obsm["spatial"]`.
+
+    Raises
+    ------
+    InputError, ConfigError
+        As of `read`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import histoscribe as hs
+    >>> from histoscribe.phantom import write_spaceranger
+    >>> outs = write_spaceranger(hs.make_phantom(7, size_um=1200.0, mpp=1.0), Path("my_section"))
+    >>> sdata = hs.read("my_section")
+    >>> sdata["table"].shape
+    (110, 600)
+    """
+    return read_section(source, **options).to_spatialdata()
+
+
 def sections_in(source: str | Path, *, column: str | None = None) -> list[str]:
     """Names of the sections that one path holds, to be given as `section`; empty where it holds just one.
 

@@ -59,11 +59,16 @@ def read_labels(path: Path, *, column: str | None = None) -> pd.Series:
         table = table.drop(columns=key)
     require_unique(barcodes, path)
     values = only_column(table, _chosen(table, column, path), path)
-    labels = pd.Series([_text(value) for value in values], index=barcodes, dtype=object, name="label")
+    labels = pd.Series(text_labels(values), index=barcodes, dtype=object, name="label")
     labels = labels[labels.notna()]
     if labels.empty:
         raise InputError("not one spot has a label", where=path, found=f"{len(table):,} rows, all empty or unknown")
     return labels
+
+
+def text_labels(values: pd.Series) -> NDArray[np.object_]:
+    """Return labels as text, (n,); None where a cell is empty or holds a word for "unknown"."""
+    return np.array([_text(value) for value in values], object)
 
 
 def labels_of_spots(labels: pd.Series, barcodes: pd.Index, *, path: Path) -> NDArray[np.object_]:

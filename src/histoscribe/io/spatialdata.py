@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import InputError, listing
 from histoscribe.io.anndata import add_lattice_indices, guess_lattice, on_tissue_of
-from histoscribe.io.assemble import Parts, add_pitch, assemble
+from histoscribe.io.assemble import Parts, add_pitch, assemble, reassemble
 from histoscribe.io.containers import require_sound
 from histoscribe.io.frames import find_frame, open_picture, stated_frame
 from histoscribe.io.h5ad import counts_of
@@ -88,14 +88,28 @@ class SpatialDataStore:
         why = self.recognise(path)
         if why is None:
             raise InputError("this is not a SpatialData store", where=path, found=contents(path))
-        sdata = open_store(path)
-        table = sdata.tables.get(TABLE)
-        if table is not None and "histoscribe" in table.uns:
-            return _read_own(sdata, request, why)
-        return _read_foreign(sdata, request, path, why)
+        return reading_of(open_store(path), request, where=path, why=why, files=_files(path))
 
 
 FORMAT = SpatialDataStore()
+
+
+def reading_of(sdata: Any, request: Request, *, where: Path, why: str, files: Sequence[Path] = ()) -> Reading:
+    """Read a SpatialData object, which is left as it is; see `SpatialDataStore.read`.
+
+    Parameters
+    ----------
+    where
+        What messages call it: its store, or a name for what is in memory.
+    why
+        Why it is taken for one.
+    files
+        Those of its store.
+    """
+    table = sdata.tables.get(TABLE)
+    if table is not None and "histoscribe" in table.uns:
+        return _read_own(sdata, request, where, why, files)
+    return _read_foreign(sdata, request, where, why, files)
 
 
 def open_store(path: Path) -> Any:
@@ -145,28 +159,15 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file())
 
 
-def _read_own(sdata: Any, request: Request, why: str) -> Reading:
-    path = request.path or Path()
+def _read_own(sdata: Any, request: Request, path: Path, why: str, files: Sequence[Path]) -> Reading:
     try:
         section = Section.from_spatialdata(sdata, path=path)
     except _FAILURES as error:
         raise InputError("the store's own header is damaged", where=path, found=repr(error)[:200]) from error
-    request = replace(request, section=request.section or section.name, patient=request.patient or section.patient)
-    parts = Parts(
-        format="spatialdata",
-        why=why,
-        platform=section.platform,
-        spots=section.spots,
-        lattice=section.lattice,
-        image=None if section.image is None else replace(section.image, path=None),  # all its files are named below
-        mpp_by_source={"stored by histoscribe": section.mpp},
-        files=_files(path),
-    )
-    add_pitch(parts)
-    return assemble(parts, request)
+    return reassemble(section, request, format="spatialdata", why=why, files=files)
 
 
-def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading:
+def _read_foreign(sdata: Any, request: Request, path: Path, why: str, files: Sequence[Path]) -> Reading:
     name, table, region = _choose_table(sdata, request, path)
     choice = choose_section(find_sections(table, column=request.section_column, where=path), request, path)
     table = table if choice is None else table[choice.rows].copy()
@@ -201,7 +202,7 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
         lattice=lattice,
         image=image,
         off_tissue_xy_px=xy_px[~on_tissue],
-        files=_files(path),
+        files=list(files),
         notes=[
             f"table {name!r} of the shapes {region!r}",
             *([choice.note] if choice else []),
@@ -213,6 +214,12 @@ def _read_foreign(sdata: Any, request: Request, path: Path, why: str) -> Reading
     )
     add_pitch(parts)
     return assemble(parts, request)
+
+
+def chosen_table(sdata: Any, request: Request, *, where: Path) -> str:
+    """Return the name of the table that holds the section's spots; raises InputError where that is not clear."""
+    own = sdata.tables.get(TABLE)
+    return TABLE if own is not None and "histoscribe" in own.uns else _choose_table(sdata, request, where)[0]
 
 
 def _choose_table(sdata: Any, request: Request, path: Path) -> tuple[str, AnnData, str]:

@@ -18,7 +18,7 @@ _LIBRARIES = ("numpy", "scipy", "anndata", "spatialdata", "zarr", "torch", "timm
 def code_fingerprint() -> str:
     """sha256 over histoscribe's own source files: a change of code is a change of result until shown otherwise."""
     root = Path(__file__).parents[1]
-    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html"})
+    files = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".toml", ".html", ".csv"})
     return fingerprint({path.relative_to(root).as_posix(): sha256_file(path) for path in files})
 
 

@@ -105,8 +105,16 @@ def is_alone(request: Request) -> bool:
     return is_picture(request.path) and request.spots is None and request.counts is None
 
 
-def checked(reading: Reading, request: Request, *, picture: bool = False) -> Input:
-    """Check that the parts of what was read fit, and move its spots where that is asked for; see `read_input`."""
+def checked(
+    reading: Reading, request: Request, *, picture: bool = False, reader: Callable[[], Section] | None = None
+) -> Input:
+    """Check that the parts of what was read fit, and move its spots where that is asked for; see `read_input`.
+
+    Parameters
+    ----------
+    reader
+        Reads the section again; by default its files are read as before.
+    """
     section, notes = reading.section, list(reading.notes)
     if picture:
         section.require_image()
@@ -127,7 +135,7 @@ def checked(reading: Reading, request: Request, *, picture: bool = False) -> Inp
         input_record(reading, request),
         tuple(notes),
         reading.name_of,
-        lambda: reading_of(request).section,
+        reader or (lambda: reading_of(request).section),
     )
 
 

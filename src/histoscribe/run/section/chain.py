@@ -103,15 +103,9 @@ def run_chain(given: Input, plan: Plan, *, out: Path, listen: Listener, labels: 
         draft = stack.enter_context(writing_result(out))
         job = Job(draft, given.section.name, given.record, listen)
         job.stage("check", None, lambda to: check_stage(to, given))
-        if plan.saved_tiles is not None:
-            facts |= _save_tiles(job, given, plan.saved_tiles)
         if plan.keeps_domains and job.keep(draft, "describe"):
             plan = replace(plan, tiles=None, nuclei=None, domains=None)
-        facts |= _find_domains(job, draft.folder, given, plan)
-        if plan.maps is not None:
-            facts |= _map(job, draft.folder, given, plan.maps)
-        if plan.predictions is not None:
-            facts |= _predict(job, plan.predictions)
+        facts |= do_stages(job, draft.folder, given, plan)
         _keep_the_rest(job, draft)
         if "domains" in job.keys:
             shown = [name for name in ("embed", "nuclei", "domains", "umap") if name in job.keys]
@@ -132,6 +126,19 @@ def run_chain(given: Input, plan: Plan, *, out: Path, listen: Listener, labels: 
     if plan.keeps_domains and plan.domains is not None:
         notes = (*notes, _FOUND_FOR_MARKERS)
     return Outcome(given.section.name, "done", "", out, facts, record.get("scores"), notes, tuple(job.reused))
+
+
+def do_stages(job: Job, here: Path, given: Input, plan: Plan) -> dict[str, Any]:
+    """Do the planned stages, from the tiles to the predictions, in the folder `here`; returns facts about them."""
+    facts: dict[str, Any] = {}
+    if plan.saved_tiles is not None:
+        facts |= _save_tiles(job, given, plan.saved_tiles)
+    facts |= _find_domains(job, here, given, plan)
+    if plan.maps is not None:
+        facts |= _map(job, here, given, plan.maps)
+    if plan.predictions is not None:
+        facts |= _predict(job, plan.predictions)
+    return facts
 
 
 def _save_tiles(job: Job, given: Input, plan: SavedTilesPlan) -> dict[str, Any]:

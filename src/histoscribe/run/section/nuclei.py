@@ -71,6 +71,11 @@ def nuclei_stage(
 
 def read_nuclei_block(folder: Path, barcodes: pd.Index) -> NDArray[np.float64]:
     """Feature block "nuclei" for the domain methods, (n, d), in the order of `barcodes`, from a finished stage."""
+    return nuclei_block(read_nuclei_table(folder, barcodes))
+
+
+def read_nuclei_table(folder: Path, barcodes: pd.Index) -> pd.DataFrame:
+    """Nuclei under each spot in numbers, (n, 20), in the order of `barcodes`, from a finished stage."""
     table = read_table(folder / SPOTS, ("barcode", *SPOT_COLUMNS)).set_index("barcode")
     if not (table.index.is_unique and barcodes.isin(table.index).all()):
         raise ResultError(
@@ -78,7 +83,7 @@ def read_nuclei_block(folder: Path, barcodes: pd.Index) -> NDArray[np.float64]:
             where=folder / SPOTS,
             fix="make the result anew in another folder with --out",
         )
-    return nuclei_block(table.loc[barcodes])
+    return table.loc[barcodes]
 
 
 def read_nuclei_element(folder: Path) -> Any:

@@ -171,7 +171,7 @@ def plan_run(given: Input, config: RunConfig, *, command: str = "run") -> Plan:
     )
     nuclei = _nuclei_settings(config)
     return Plan(
-        tiles=None if section.image is None else _plan_tiles(section, config),
+        tiles=None if section.image is None else plan_tiles(section, config),
         nuclei=None if config.nuclei == NONE else NucleiPlan(build_segmenter(nuclei), nuclei),
         domains=DomainPlan(settings, partial(domains_stage, section=section, settings=settings)),
         umap_seed=config.seed if config.umap else None,
@@ -230,7 +230,8 @@ def build_segmenter(settings: NucleiSettings) -> Segmenter:
     return built
 
 
-def _plan_tiles(section: Section, config: RunConfig) -> TilePlan:
+def plan_tiles(section: Section, config: RunConfig) -> TilePlan:
+    """Settle how the picture around each spot is described; raises HistoscribeError as `plan_run` does."""
     tile_um = chosen_tile_um(section, config.tile_um)
     settings = TileSettings(tile_um, config.device, config.precision)
     card = load_card(config.encoder, anonymous=config.anonymous)

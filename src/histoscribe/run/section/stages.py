@@ -37,6 +37,7 @@ from histoscribe.run.section.finished import (
 from histoscribe.run.section.nuclei import nuclei_figure, read_nuclei_element
 from histoscribe.run.section.settings import TileSettings
 from histoscribe.section import TISSUE, Section
+from histoscribe.slide.tissue import TissueMask
 from histoscribe.store import arrays
 from histoscribe.store.files import write_json
 from histoscribe.store.seal import seal
@@ -77,8 +78,6 @@ def section_stage(folder: Path, done: Path, given: Input, *, parts: Collection[s
     """Write section.zarr, a SpatialData object with the picture, the tissue, the spots and all that was found."""
     import anndata
     import zarr
-    from spatialdata.models import Labels2DModel
-    from spatialdata.transformations import Scale
 
     domains = read_domains(done, given.section.spots.obs_names)
     spots = given.section.spots.copy()
@@ -95,16 +94,23 @@ def section_stage(folder: Path, done: Path, given: Input, *, parts: Collection[s
         spots.obs["on_tissue"] = given.tissue.at(given.section.xy_px)
     sdata = replace(given.section, spots=spots).to_spatialdata()
     if given.tissue is not None:
-        px, um = given.tissue.downsample, given.tissue.downsample * given.section.mpp
-        systems = {"global": Scale([px, px], axes=("x", "y")), "um": Scale([um, um], axes=("x", "y"))}
-        mask = given.tissue.mask.astype(np.uint8)
-        sdata.labels[TISSUE] = Labels2DModel.parse(mask, dims=("y", "x"), transformations=systems)
+        sdata.labels[TISSUE] = tissue_element(given.tissue, mpp=given.section.mpp)
     if "nuclei" in parts:
         sdata.labels[NUCLEI] = read_nuclei_element(done / NUCLEI)
     with zarr.config.set({"array.write_empty_chunks": True}), anndata.settings.override(auto_shard_zarr_v3=False):
         sdata.write(folder / SECTION, update_sdata_path=False)
     seal(folder / SECTION)
     return {}
+
+
+def tissue_element(tissue: TissueMask, *, mpp: float) -> Any:
+    """Return the tissue as labels of a SpatialData object, in the systems "global" (level-0 pixels) and "um"."""
+    from spatialdata.models import Labels2DModel
+    from spatialdata.transformations import Scale
+
+    px, um = tissue.downsample, tissue.downsample * mpp
+    systems = {"global": Scale([px, px], axes=("x", "y")), "um": Scale([um, um], axes=("x", "y"))}
+    return Labels2DModel.parse(tissue.mask.astype(np.uint8), dims=("y", "x"), transformations=systems)
 
 
 def report_stage(folder: Path, done: Path, given: Input, record: Facts, *, stages: Mapping[str, Any]) -> Facts:
