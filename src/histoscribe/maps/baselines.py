@@ -59,20 +59,23 @@ def ridge(features: Float, values: Float, at_features: Float, *, seed: int = 0) 
     X, Z = (features - mean) / spread, (at_features - mean) / spread
     fold = random_folds(len(X), _FOLDS, seed=seed)
     errors, judged = np.zeros(len(_STRENGTHS)), _most_varied(values)
-    for k in range(_FOLDS):
-        inside = fold != k
-        for i, strength in enumerate(_STRENGTHS):
-            found = _ridge(X[inside], judged[inside], X[~inside], strength)
-            errors[i] += float(((found - judged[~inside]) ** 2).sum())
-    return _ridge(X, values, Z, _STRENGTHS[int(np.argmin(errors))])
+    with threadpool_limits(1):
+        for k in range(_FOLDS):
+            inside = fold != k
+            found = _ridge(X[inside], judged[inside], X[~inside], _STRENGTHS)
+            errors += ((found - judged[~inside]) ** 2).sum(axis=(1, 2))
+        best = _STRENGTHS[int(np.argmin(errors))]
+        return np.asarray(_ridge(X, values, Z, (best,))[0])
 
 
-def _ridge(X: Float, Y: Float, Z: Float, strength: float) -> Float:
+def _ridge(X: Float, Y: Float, Z: Float, strengths: tuple[float, ...]) -> Float:
+    """Predict at Z with each of s strengths, from one decomposition of X: (n, d), (n, t) and (m, d) to (s, m, t)."""
     from sklearn.linear_model import Ridge
 
-    with threadpool_limits(1):
-        found = Ridge(strength, solver="svd").fit(X, Y).predict(Z)
-    return np.asarray(found).reshape(len(Z), Y.shape[1])  # scikit-learn drops the axis of a single gene
+    n_targets, n_strengths = Y.shape[1], len(strengths)
+    # a target and a strength for each column
+    model = Ridge(np.repeat(strengths, n_targets), solver="svd").fit(X, np.tile(Y, n_strengths))
+    return np.asarray(model.predict(Z)).reshape(len(Z), n_strengths, n_targets).swapaxes(0, 1)
 
 
 def _most_varied(values: Float) -> Float:
