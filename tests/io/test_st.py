@@ -5,9 +5,12 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
+from scipy import sparse
 
 from histoscribe.errors import InputError
 from histoscribe.io import Request, detect, read, sections_in
+from histoscribe.io.st_names import fitting_names
 from histoscribe.section import Lattice
 
 
@@ -112,3 +115,43 @@ def test_a_section_without_picture_and_counts_is_a_section(st):
     section = read(Request(spots=st.spots)).section
     assert section.image is None
     assert section.spots.shape == (28, 0)
+
+
+def renamed(st, change):
+    table = pd.read_csv(st.counts, sep="\t", index_col=0)
+    table.index = [change(*name.split("x")) for name in table.index]
+    table.to_csv(st.counts, sep="\t")
+    return table
+
+
+@pytest.mark.parametrize("sign", ["x", "X", "×", "_"])
+def test_rows_named_the_other_way_round_are_read_so_and_said(st, sign):
+    expected = read(request(st)).section.spots
+    renamed(st, lambda x, y: f"{y}{sign}{x}")
+    reading = read(request(st))
+    np.testing.assert_array_equal(reading.section.spots.X.toarray(), expected.X.toarray())
+    assert reading.section.spots.obs_names.tolist() == expected.obs_names.tolist()
+    assert any("named row x column and were read so: 28 of 30 rows meet" in note for note in reading.notes)
+
+
+def test_names_with_the_fractions_of_an_alignment_meet_their_spots(st):
+    renamed(st, lambda x, y: f"{x}.04x{int(y) - 1}.97")
+    assert read(request(st)).section.spots.shape == (28, 6)
+
+
+def test_where_both_ways_meet_the_picture_decides():
+    """A square array full of spots: every name is one both ways round."""
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(8), np.arange(8)))
+    barcodes = pd.Index([f"{a}x{b}" for a, b in zip(x, y, strict=True)])
+    dark = x * 20.0  # darker to the right
+    total = x[:, None] * 10 + 1
+    for swapped in (False, True):
+        names = [f"{b}x{a}" if swapped else f"{a}x{b}" for a, b in zip(x, y, strict=True)]
+        counts = AnnData(X=sparse.csr_matrix(total.astype(np.float32)), obs=pd.DataFrame(index=names))
+        found, notes = fitting_names(barcodes, np.ones(64, bool), counts, lambda: dark)
+        assert found.equals(barcodes)
+        assert any("row x column" in note for note in notes) == swapped
+        _, notes = fitting_names(barcodes, np.ones(64, bool), counts, lambda: np.ones(64))
+        assert "is not known, and was assumed" in notes[0]
+        _, notes = fitting_names(barcodes, np.ones(64, bool), counts, None)
+        assert "is not known" in notes[0]

@@ -366,3 +366,62 @@ def test_compressed_pictures_are_named(visium):
     (visium.spatial / "tissue_hires_image.png").unlink()
     (note,) = [note for note in read(visium.path).notes if "compressed" in note]
     assert "GSM1_tissue_hires_image.png.gz" in note
+
+
+@pytest.mark.parametrize("kind", ["tissue_positions_list.csv", "tissue_positions.parquet"])
+def test_two_tables_of_positions_must_be_alike(visium, kind):
+    table = pd.read_csv(visium.positions)
+    other = visium.spatial / kind
+
+    def write(changed):
+        changed.to_parquet(other) if kind.endswith("t") else changed.to_csv(other, index=False, header=False)
+
+    write(table)
+    assert read(visium.path).section.spots.n_obs == 90
+    table["pxl_row_in_fullres"] += 0.4  # rounded
+    write(table)
+    assert read(visium.path).section.spots.n_obs == 90
+    table.loc[3, "pxl_row_in_fullres"] += 50
+    table.loc[40, "in_tissue"] = 0
+    write(table)
+    with pytest.raises(InputError, match="different tables of positions(.|\n)*2 spots at other places"):  # noqa: RUF043
+        read(visium.path)
+    assert read(visium.path, spots=visium.positions).section.spots.n_obs == 90
+
+
+def test_a_matrix_that_is_gzipped_as_a_whole_is_read(visium):
+    expected = read(visium.path).section.spots.X.sum()
+    packed = visium.matrix.with_name(visium.matrix.name + ".gz")
+    packed.write_bytes(gzip.compress(visium.matrix.read_bytes()))
+    assert read(visium.path).section.spots.X.sum() == expected
+    visium.matrix.unlink()
+    reading = read(visium.path)
+    assert reading.section.spots.X.sum() == expected
+    assert packed in reading.files
+    packed.write_bytes(gzip.compress(b"no matrix"))
+    with pytest.raises(InputError, match=packed.name):
+        read(visium.path)
+
+
+@pytest.mark.parametrize("name", ["GSM1_spatial.tar.gz", "x.zip", "matrix.tgz"])
+def test_archives_are_named(visium, name, tmp_path):
+    (visium.outs / name).write_bytes(b"x")
+    assert any(f"{name} lies beside the section and was not read" in note for note in read(visium.path).notes)
+    alone = tmp_path / "geo"
+    alone.mkdir()
+    (alone / name).write_bytes(b"x")
+    with pytest.raises(InputError, match=f"holds archives(.|\n)*{name}"):
+        read(alone)
+    with pytest.raises(InputError, match="this is an archive"):
+        read(alone / name)
+
+
+def test_cells_of_space_ranger_4_are_named(visium, tmp_path):
+    cells = tmp_path / "run4" / "outs" / "segmented_outputs"
+    (cells / "spatial").mkdir(parents=True)
+    (cells / "spatial" / "scalefactors_json.json").write_text("{}")
+    for path in (cells, cells.parent, cells.parent.parent):
+        with pytest.raises(InputError, match="segmented cells of Space Ranger 4"):
+            read(path)
+    (visium.outs / "segmented_outputs").mkdir()
+    assert any("segmented_outputs lies beside the section" in note for note in read(visium.path).notes)

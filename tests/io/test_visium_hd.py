@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from histoscribe.errors import ConfigError
-from histoscribe.io import detect, read
+from histoscribe.io import detect, read, read_samplesheet
 from histoscribe.section import Lattice
 
 
@@ -65,3 +65,15 @@ def test_a_size_that_is_not_there_is_refused_with_those_that_are(visium_hd):
 
 def test_a_folder_of_bins_is_no_plain_visium(visium_hd):
     assert detect(visium_hd / "outs" / "binned_outputs" / "square_008um").format == "visium_hd"
+
+
+@pytest.mark.parametrize("bin_um", [4, 24])
+def test_bins_of_any_size_that_is_there_are_read(visium_hd, tmp_path, bin_um):
+    base = visium_hd / "outs" / "binned_outputs"
+    (base / "square_016um").rename(base / f"square_{bin_um:03d}um")
+    factors = base / f"square_{bin_um:03d}um" / "spatial" / "scalefactors_json.json"
+    factors.write_text(factors.read_text().replace("16.0", f"{bin_um}.0"))
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text(f"section,path,bin_um\nA,{visium_hd},{bin_um}\n")
+    (request,) = read_samplesheet(sheet)
+    assert read(request).section.lattice.pitch_um == bin_um

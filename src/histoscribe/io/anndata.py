@@ -18,7 +18,7 @@ from histoscribe.io.lattice import NOMINAL_SPOT_UM, VISIUM, hd_lattice, neighbou
 from histoscribe.io.merged import choose_section, find_sections, library_of_all, safe_name
 from histoscribe.io.reading import Reading, Request, Thumbnail
 from histoscribe.io.spaceranger import FACTORS, find, positive
-from histoscribe.io.tables import missing, off_tissue_note, on_tissue, read_json, require_unique
+from histoscribe.io.tables import missing, off_tissue_note, on_tissue, read_json, require_unique, unpacked
 from histoscribe.io.uns_pictures import Library, same_picture
 from histoscribe.section import Lattice
 from histoscribe.slide.image import SlideImage
@@ -34,7 +34,8 @@ class H5AD:
 
     def recognise(self, path: Path) -> str | None:
         """Return the reason why `path` is an AnnData file, or None."""
-        return "its name ends in .h5ad" if path.suffix == ".h5ad" and not path.is_dir() else None
+        ends = path.name.endswith((".h5ad", ".h5ad.gz"))
+        return "its name ends in .h5ad" if ends and not path.is_dir() else None
 
     def sections(self, path: Path) -> list[str]:
         """Names of the sections of a file that holds several."""
@@ -42,7 +43,8 @@ class H5AD:
 
     def sections_by(self, path: Path, column: str | None) -> list[str]:
         """Names of the sections by a column of `obs`; by what is found to tell them apart where None."""
-        adata = open_h5ad(path)
+        with unpacked(path) as file:
+            adata = open_h5ad(file)
         found = find_sections(adata, _libraries(adata), column=column, where=path)
         return [] if found is None else found.names
 
@@ -66,7 +68,9 @@ class H5AD:
         if why is None:
             raise InputError("this is not an h5ad file", where=path, expected="a file whose name ends in .h5ad")
         beside = (path.parent, path.parent / "spatial")
-        return reading_of(open_h5ad(path), request, where=path, why=why, files=[path], beside=beside)
+        with unpacked(path) as file:
+            adata = open_h5ad(file)
+        return reading_of(adata, request, where=path, why=why, files=[path], beside=beside)
 
 
 FORMAT = H5AD()

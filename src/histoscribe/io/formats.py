@@ -7,9 +7,11 @@ from typing import Any, cast
 from histoscribe.errors import OUT_OF_MEMORY, ConfigError, InputError, listing, nearest
 from histoscribe.io.aliases import anonymised
 from histoscribe.io.reading import Format, Reading, Request
-from histoscribe.io.tables import contents, missing
+from histoscribe.io.spaceranger import CELLS
+from histoscribe.io.tables import ARCHIVE, archives, contents, missing
 from histoscribe.registry import Registry
 from histoscribe.section import Section
+from histoscribe.store.files import real_path
 from histoscribe.store.received import expanded, is_there
 
 FORMATS: Registry[Format] = Registry(
@@ -52,6 +54,14 @@ def detect(source: str | Path | Request) -> Detection:
     path = request.path
     if not is_there(path):
         raise missing(path)
+    if _holds_cells(path):
+        raise InputError(
+            "these are the segmented cells of Space Ranger 4, which are not read: spots and bins are",
+            where=path,
+            expected="the run's binned_outputs, as Space Ranger writes them beside segmented_outputs",
+            found=contents(path),
+            fix="give the folder binned_outputs, or a table of cells (barcode, x, y) as spots beside image and counts",
+        )
     found = [Detection(name, why) for name in FORMATS.names() if (why := FORMATS.get(name).recognise(path))]
     if len(found) > 1:
         raise InputError(
@@ -63,6 +73,15 @@ def detect(source: str | Path | Request) -> Detection:
     if not found:
         raise _unknown(path)
     return found[0]
+
+
+def _holds_cells(path: Path) -> bool:
+    """Whether a folder holds cells of Space Ranger 4 and nothing else of a section."""
+    if not path.is_dir():
+        return False
+    outs = [place for place in (path, path / "outs") if (place / CELLS).is_dir()]
+    alone = bool(outs) and not any((outs[0] / other).is_dir() for other in ("binned_outputs", "spatial"))
+    return real_path(path).name == CELLS or alone
 
 
 def _detect_loose(request: Request) -> Detection:
@@ -89,6 +108,20 @@ def _detect_loose(request: Request) -> Detection:
 
 def _unknown(path: Path) -> InputError:
     fix = "give a vendor folder, an h5ad, a SpatialData zarr, or image, spots and counts in a sample sheet"
+    if ARCHIVE.search(path.name) and path.is_file():
+        return InputError(
+            "this is an archive, which is not read", where=path, fix="unpack it (tar xf, unzip) and give the folder"
+        )
+    if path.suffix.lower() == ".gz":
+        return InputError("this file is compressed", where=path, fix=f"unpack it (gunzip {path.name}) and give that")
+    packed = [one.name for one in archives(path)] if path.is_dir() else []
+    if packed:
+        return InputError(
+            "the folder holds archives, which are not read, and no section of a known format",
+            where=path,
+            found=listing(packed),
+            fix="unpack them there (tar xf, unzip)",
+        )
     if path.is_dir():
         return InputError(
             "no section of a known format lies in this folder",

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from histoscribe.io.counts import Counts, genes_among, spots_by_genes
 from histoscribe.io.features import Genes, gene_columns, genes_of, unquoted
 from histoscribe.io.h5ad import counts_of, open_h5ad
 from histoscribe.io.matrix_market import read_matrix_market
-from histoscribe.io.tables import contents, delimiter, missing, read_text
+from histoscribe.io.tables import contents, delimiter, missing, read_text, unpacked
 from histoscribe.store.compressed import require_compressed
 from histoscribe.store.hdf5 import open_hdf5, read_dataset, read_names, require_group
 from histoscribe.store.received import is_there
@@ -34,13 +35,16 @@ def read_counts(path: Path) -> Counts:
         raise missing(path)
     if path.is_dir():
         return read_10x_mtx(path)
-    if path.suffix == ".h5ad":
-        table, note = counts_of(open_h5ad(path), path)
+    plain = Path(path.stem) if path.suffix.lower() == ".gz" else path
+    if plain.suffix == ".h5ad":
+        with unpacked(path) as file:
+            table, note = counts_of(open_h5ad(file), path)
         if not table.n_vars:
             raise InputError("no layer holds raw counts", where=path, found=note)
         return Counts(table, (path,), (note,) if note else ())
-    if path.suffix in {".h5", ".hdf5"}:
-        return read_10x_h5(path)
+    if plain.suffix in {".h5", ".hdf5"}:
+        with unpacked(path) as file:
+            return replace(read_10x_h5(file), files=(path,))
     return read_counts_table(path)
 
 

@@ -14,9 +14,11 @@ from scipy import sparse
 
 from histoscribe.errors import InputError, listing
 from histoscribe.io.counts import Counts
-from histoscribe.io.matrix import read_10x_h5, read_10x_mtx, read_counts
+from histoscribe.io.features import unquoted
+from histoscribe.io.matrix import read_10x_mtx, read_counts
 from histoscribe.io.reading import Join, Request
 from histoscribe.io.tables import (
+    archives,
     contents,
     entries,
     first_line,
@@ -28,6 +30,7 @@ from histoscribe.io.tables import (
     read_table,
     require_columns,
     require_unique,
+    unpacked,
 )
 from histoscribe.store.files import real_path
 from histoscribe.store.received import is_there
@@ -38,8 +41,9 @@ FACTORS = re.compile(r"(?P<prefix>.*?)scalefactors_json\.json(\.gz)?")
 MATRICES = tuple(
     re.compile(rf"(?P<prefix>.*?){kind}_feature_bc_matrix{suffix}")
     for kind in ("filtered", "raw")
-    for suffix in (r"\.h5", "")
+    for suffix in (r"\.h5(\.gz)?", "")
 )
+CELLS = "segmented_outputs"  # of Space Ranger 4
 _MOST_FACTOR = 1e9  # no scale and no diameter in pixels is larger, nor smaller than one over it
 _ENDING = re.compile(r"-\d+$")
 _LOOSE_MATRIX = re.compile(r"(?P<prefix>.*?)matrix\.mtx(\.gz)?")
@@ -103,7 +107,13 @@ def one(paths: list[Path], what: str) -> Path | None:
 
 
 def positions_file(folder: Folder) -> Path:
-    """Return the table of positions; the csv where a sample has both csv and Parquet."""
+    """Return the table of positions, the csv where a sample has both csv and Parquet.
+
+    Raises
+    ------
+    InputError
+        Where there is none, those of several samples, or two that differ.
+    """
     paths = find(folder.spatial, POSITIONS)
     prefixes = {match["prefix"] for path in paths if (match := POSITIONS.fullmatch(path.name))}
     if len(prefixes) > 1:
@@ -116,7 +126,27 @@ def positions_file(folder: Folder) -> Path:
             found=contents(folder.spatial),
             fix="copy it from the run's outs/spatial folder",
         )
+    _require_alike(list(dict.fromkeys([*paths, *find(folder.base, POSITIONS)])))
     return paths[0]
+
+
+def _require_alike(paths: list[Path]) -> None:
+    """Refuse tables of positions that differ: it is not known which of them is the section's."""
+    if len(paths) < 2:
+        return
+    tables = [read_positions(path).set_index("barcode") for path in paths]
+    for path, table in zip(paths[1:], tables[1:], strict=True):
+        shared = tables[0].index.intersection(table.index)
+        apart = (tables[0].loc[shared] - table.loc[shared]).abs().max(axis=1) >= 1  # pixels may be rounded
+        alone = len(tables[0]) + len(table) - 2 * len(shared)
+        if apart.any() or alone:
+            raise InputError(
+                f"{paths[0].name} and {path.name} are different tables of positions",
+                where=path.parent,
+                expected="one table, or the same spots at the same places in both",
+                found=f"{int(apart.sum()):,} spots at other places or with another in_tissue, {alone:,} in one only",
+                fix="remove the one that is not of this run, or name the right one as spots in a sample sheet",
+            )
 
 
 def read_positions(path: Path) -> pd.DataFrame:
@@ -131,15 +161,17 @@ def read_positions(path: Path) -> pd.DataFrame:
     InputError
         Where columns are missing, a value is no number, barcodes repeat, or a spot on tissue has a negative place.
     """
-    if path.suffix == ".parquet":
-        frame = read_parquet(path)
+    if path.name.lower().endswith((".parquet", ".parquet.gz")):
+        with unpacked(path) as file:
+            frame = read_parquet(file)
     else:
         first = first_line(path).lower()
         frame = read_table(path, header=None if "barcode" in first or "in_tissue" in first else COLUMNS)
     frame.columns = frame.columns.str.lower()
     require_columns(frame, COLUMNS, path)
-    require_unique(pd.Index(frame["barcode"]), path)
-    table = pd.DataFrame({"barcode": frame["barcode"].astype(str).to_numpy()})
+    barcodes = frame["barcode"].astype(str).map(unquoted)
+    require_unique(pd.Index(barcodes), path)
+    table = pd.DataFrame({"barcode": barcodes.to_numpy()})
     for name in ("in_tissue", "array_row", "array_col"):
         table[name] = integers(frame, name, path)
     table["x_px"] = numbers(frame, "pxl_col_in_fullres", path)
@@ -204,10 +236,11 @@ def read_matrix(folder: Folder, request: Request) -> tuple[Counts | None, str]:
     if request.counts is not None:
         return read_counts(request.counts), "given"
     for pattern in MATRICES:
-        path = one([p for p in find(folder.base, pattern) if p.is_dir() == pattern.pattern.endswith("x")], "matrices")
+        found = [p for p in find(folder.base, pattern) if p.is_dir() == pattern.pattern.endswith("x")]
+        path = one([p for p in found if p.suffix != ".gz" or p.with_suffix("") not in found], "matrices")
         if path is not None:
             kind = "filtered" if "filtered_" in path.name else "raw"
-            return (read_10x_mtx(path) if path.is_dir() else read_10x_h5(path)), kind
+            return (read_10x_mtx(path) if path.is_dir() else read_counts(path)), kind
     path = one(find(folder.base, _LOOSE_MATRIX), "matrices")
     if path is not None and (match := _LOOSE_MATRIX.fullmatch(path.name)):
         return read_10x_mtx(folder.base, prefix=match["prefix"]), "given"
@@ -245,7 +278,18 @@ def read_spots(folder: Folder, request: Request) -> Spots:
     kept = positions.loc[keep]
     table.obs = kept[["array_row", "array_col"]].set_index(pd.Index(kept["barcode"].to_numpy(), dtype=object))
     table.obsm["spatial"] = xy_px[keep]
+    notes += unread(folder)
     return Spots(table, xy_px[~on_tissue], [path, *(counts.files if counts else ())], notes, join)
+
+
+def unread(folder: Folder) -> list[str]:
+    """Name what lies beside a section and is not read: archives, as GEO has them, and cells of Space Ranger 4."""
+    places = dict.fromkeys((folder.spatial, folder.base, *folder.above))
+    packed = [path.name for place in places if place.is_dir() for path in archives(place)]
+    notes = [f"{listing(packed)} lies beside the section and was not read: unpack it if it is needed"] if packed else []
+    if any((place / CELLS).is_dir() for place in places):
+        notes.append(f"{CELLS} lies beside the section and was not read: spots and bins are read, no segmented cells")
+    return notes
 
 
 def _joined_endings(known: list[str], counts: Counts) -> Counts:

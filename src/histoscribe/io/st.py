@@ -1,7 +1,9 @@
 """Legacy Spatial Transcriptomics: a table of spots with pixels, counts named "XxY", an image; 1k and 2k arrays."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from histoscribe.io.frames import Frame, find_frame, open_picture, stated_frame
 from histoscribe.io.lattice import ST_1K, ST_2K, is_staggered, unstagger
 from histoscribe.io.matrix import read_counts
 from histoscribe.io.reading import Reading, Request
+from histoscribe.io.st_names import darkness_at, fitting_names
 from histoscribe.io.tables import (
     contents,
     delimiter,
@@ -190,12 +193,13 @@ def _read(request: Request, path: Path, why: str) -> Reading:
     staggered = is_staggered(x, y)
     row, column = unstagger(x, y) if staggered else (y, x)
     counts = read_counts(request.counts) if request.counts is not None else None
-    table, keep, notes = _join(barcodes, selected, counts, path)
+    image, frame_of, more = _picture(request, xy_px[selected])
+    darkness = None if image is None else partial(darkness_at, image, xy_px * frame_of.factor)
+    table, keep, notes = _join(barcodes, selected, counts, path, darkness=darkness)
     table.obs["array_row"], table.obs["array_col"] = row[keep], column[keep]
     table.obsm["spatial"] = xy_px[keep]
     if staggered:
         notes.append("the spots stand on every other grid point (2k array): pitch 141 um, turned by 45 degrees")
-    image, frame_of, more = _picture(request, xy_px[keep])
     parts = Parts(
         format="st",
         why=why,
@@ -225,14 +229,20 @@ def _selected(frame: pd.DataFrame, path: Path) -> NDArray[np.bool_]:
 
 
 def _join(
-    barcodes: pd.Index, selected: NDArray[np.bool_], counts: Counts | None, path: Path
+    barcodes: pd.Index,
+    selected: NDArray[np.bool_],
+    counts: Counts | None,
+    path: Path,
+    *,
+    darkness: Callable[[], NDArray[np.float64]] | None,
 ) -> tuple[AnnData, NDArray[np.bool_], list[str]]:
     """Return counts of the selected spots, which spots have them, and notes."""
     if counts is None:
         obs = pd.DataFrame(index=barcodes[selected])
         note = "no counts were given; the section has no genes"
         return AnnData(X=sparse.csr_matrix((len(obs), 0), dtype=np.float32), obs=obs), selected, [note]
-    where, names = counts.files[0], counts.table.obs_names
+    where = counts.files[0]
+    names, turned = fitting_names(barcodes, selected, counts.table, darkness)
     rows = names.get_indexer(barcodes)
     keep = selected & (rows >= 0)
     matched = int(keep.sum())
@@ -245,13 +255,15 @@ def _join(
             found=listing(names, 3),
             fix="the table has genes in rows; transpose it" if transposed else "give the counts of the same section",
         )
-    notes = list(counts.notes)
+    notes = [*counts.notes, *turned]
     if matched < selected.sum():
         notes.append(f"{int(selected.sum()) - matched:,} selected spots without counts were left out")
     unplaced = int((~names.isin(barcodes)).sum())
     if unplaced:
         notes.append(f"{unplaced:,} rows of counts that have no spot were left out")
-    return counts.table[rows[keep]].copy(), keep, notes
+    table = counts.table[rows[keep]].copy()
+    table.obs_names = barcodes[keep]
+    return table, keep, notes
 
 
 def _picture(request: Request, xy_px: NDArray[np.float64]) -> tuple[SlideImage | None, Frame, list[str]]:

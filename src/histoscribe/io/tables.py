@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from histoscribe.store.received import is_there, read_received, read_start, requ
 _TABLE_COST, _JSON_COST = 16, 16
 _MOST_COLUMNS = 20_000
 _MOST_WHOLE = 2**53  # up to which float64 keeps every whole number
+ARCHIVE = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz|tbz2?|txz|zip|7z|rar)$", re.IGNORECASE)
 _YES, _NO = ("1", "1.0", "true", "yes", "t", "y"), ("0", "0.0", "false", "no", "f", "n")
 _BINARY = {
     b"PK\x03\x04": "a zip or Excel file",
@@ -54,6 +57,34 @@ def read_bytes(path: Path, *, cost: int = 1) -> bytes:
     if not data:
         raise InputError("the file is empty", where=path, fix="copy or download it again")
     return data
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """Give a place where a gzipped file lies unpacked for a while, for libraries that read from a path; else itself.
+
+    Raises
+    ------
+    InputError
+        What is raised meanwhile, of the file itself; where it is a damaged gzip or larger than the limit.
+    """
+    if path.suffix.lower() != ".gz":
+        yield path
+        return
+    with TemporaryDirectory() as folder:
+        plain = Path(folder) / path.with_suffix("").name
+        plain.write_bytes(read_bytes(path))
+        try:
+            yield plain
+        except InputError as error:
+            raise InputError(
+                error.problem, where=path, expected=error.expected, found=error.found, fix=error.fix
+            ) from error
+
+
+def archives(folder: Path) -> list[Path]:
+    """Return the archives in a folder, which are not read: .tar, .tar.gz, .tgz, .zip and their kin."""
+    return [entry for entry in entries(folder) if ARCHIVE.search(entry.name) and entry.is_file()]
 
 
 def entries(folder: Path) -> list[Path]:
