@@ -151,3 +151,9 @@ def test_a_column_of_ones_own_names_the_sections(written):
     assert [reading.section.name for reading, _ in check(path, section_column="mine")] == ["P1", "P2"]
     assert [reading.section.name for reading, _ in check(path, section="left")] == ["left"]
     assert [reading.section.name for reading, _ in check(path, section="all")] == ["left", "right"]
+
+
+def test_halves_of_two_sections_follow_lattices_of_their_own(written):
+    merged = ad.concat([section(1)[:50].copy(), section(2, shift=7.0)[50:].copy()], label="batch")
+    with pytest.raises(InputError, match=r"the array of each obs\['batch'\] lies in pixels of its own"):
+        read(written(merged))

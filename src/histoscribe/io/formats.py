@@ -114,7 +114,7 @@ def _unknown(path: Path) -> InputError:
         )
     if path.suffix.lower() == ".gz":
         return InputError("this file is compressed", where=path, fix=f"unpack it (gunzip {path.name}) and give that")
-    packed = [one.name for one in archives(path)] if path.is_dir() else []
+    packed = [one.name for place in (path, path / "outs") if place.is_dir() for one in archives(place)]
     if packed:
         return InputError(
             "the folder holds archives, which are not read, and no section of a known format",

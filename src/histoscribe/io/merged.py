@@ -27,6 +27,7 @@ _MOST = 500  # sections of one file
 # a barcode of Visium, of Visium HD, or a place of legacy ST, and what stands before and after it
 _BARCODE = r"^(?P<before>.*?)(?P<core>[ACGTN]{12,}|s_\d{3}um_\d{5}_\d{5}|\d+x\d+)(?P<after>.*)$"
 _SAMPLE = 20_000
+_OFF = 0.2  # steps of the array; Space Ranger's own positions are off by a hundredth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,8 +256,12 @@ def _apart(adata: AnnData, labels: NDArray[np.str_], by: str) -> str:
     xy = np.asarray(adata.obsm["spatial"]) if "spatial" in adata.obsm else np.empty((0, 2))
     if xy.ndim != 2 or len(xy) < 8 or xy.shape[1] < 2 or xy.dtype.kind not in "iuf" or not np.isfinite(xy).all():
         return ""
-    if _one_lattice(adata.obs, xy[:, :2]):
+    off = _off_lattice(adata.obs, xy[:, :2])
+    if off is not None and off < _OFF:
         return ""
+    alone = [_off_lattice(adata.obs[labels == one], xy[labels == one, :2]) for one in np.unique(labels)]
+    if off is not None and all(one is not None and one < _OFF / 2 for one in alone):
+        return f"the array of each {by} lies in pixels of its own"
     within = np.concatenate([_near(xy[labels == one, :2]) for one in np.unique(labels)])
     if not len(within) or not np.median(within) > 0:
         return ""
@@ -276,18 +281,17 @@ def _near(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return distance
 
 
-def _one_lattice(obs: pd.DataFrame, xy: NDArray[np.float64]) -> bool:
-    """Whether pixels follow array rows and columns as on one slide."""
+def _off_lattice(obs: pd.DataFrame, xy: NDArray[np.float64]) -> float | None:
+    """How far pixels are from a linear function of array row and column, in steps of the array; None where unknown."""
     if not {"array_row", "array_col"} <= set(obs.columns):
-        return False
+        return None
     index = [pd.to_numeric(obs[name].astype(str), errors="coerce").to_numpy() for name in ("array_col", "array_row")]
     design = np.column_stack([*index, np.ones(len(xy))]).astype(np.float64)
-    if not np.isfinite(design).all():
-        return False
+    if len(xy) < 8 or not np.isfinite(design).all():
+        return None
     solution, _, rank, _ = np.linalg.lstsq(design, xy, rcond=None)
     step = np.linalg.norm(solution[:2], axis=1).min()
-    rms = float(np.sqrt(((design @ solution - xy) ** 2).sum(1).mean()))
-    return bool(rank == 3 and rms < step / 2)
+    return float(np.sqrt(((design @ solution - xy) ** 2).sum(1).mean()) / step) if rank == 3 and step > 0 else None
 
 
 def _texts(values: pd.Series) -> NDArray[np.str_]:

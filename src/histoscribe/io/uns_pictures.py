@@ -33,11 +33,14 @@ class Library:
         Factors from full-resolution pixels, by kind.
     factors
         All of `scalefactors`, with those of a JSON beside the file.
+    unknown
+        Keys of further pictures, which are not read.
     """
 
     pictures: dict[str, NDArray[Any]] = field(default_factory=dict)
     scales: dict[str, float] = field(default_factory=dict)
     factors: dict[str, Any] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, stored: Mapping[str, Any], path: Path, *, beside: Mapping[str, Any]) -> "Library":
@@ -49,7 +52,9 @@ class Library:
             if kind != "fullres" and "diameter" not in key.lower()
         }
         pictures = _named(stored, "images", path)
-        return cls({kind: np.asarray(pictures[key]) for kind, key in _by_kind(pictures).items()}, scales, factors)
+        keys = _by_kind(pictures)
+        known = {kind: np.asarray(pictures[key]) for kind, key in keys.items()}
+        return cls(known, scales, factors, tuple(sorted(pictures.keys() - set(keys.values()))))
 
     def thumbnail(self, path: Path) -> tuple[Thumbnail | None, list[str]]:
         """Return the sharpest of the small pictures whose scale is known, and notes on those that show nothing."""
@@ -99,7 +104,9 @@ class Library:
                 image = SlideImage(ArraySource([rgb_of(picture, path)]))
                 return image, Frame(name, factor, "from uns"), [*notes, f"image: the {name} picture in uns['spatial']"]
             notes.append(f"the {name} picture in uns was passed over: only {share:.0%} of the spots lie inside it")
-        return None, Frame("fullres", 1.0, "no picture"), []
+        if self.unknown:
+            notes.append(f"pictures in uns that are not named fullres, hires or lowres: {listing(self.unknown)}")
+        return None, Frame("fullres", 1.0, "no picture"), notes
 
     def frame_of_spots(self, xy_px: NDArray[np.float64], path: Path) -> tuple[str, str]:
         """Find the frame that `obsm["spatial"]` is in, "fullres" unless there is evidence for another, and why.
