@@ -210,18 +210,52 @@ def test_progressive_jpeg_with_bytes_after_its_end_is_read(tmp_path: Path) -> No
     assert open_image(tmp_path / "a.jpg").read(0, 0, WIDTH, HEIGHT).shape == (HEIGHT, WIDTH, 3)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_orientation_tags_do_not_move_pixels(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a{suffix}"
-    if suffix == ".jpg":
-        exif = Image.Exif()
-        exif[274] = 6  # "turn by 90 degrees to show"
-        path.write_bytes(jpeg_bytes(exif=exif))
-    else:
-        tiff(path, RGB, photometric="rgb", extratags=[(274, "H", 1, 6, True)])
-    image = open_image(path)
+# what a viewer shows of an upright picture that is stored with this value of the tag Orientation
+STORED = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels),  # shown turned clockwise
+    7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels, 3),
+}
+
+
+def written_turned(path: Path, value: int) -> Path:
+    stored = np.ascontiguousarray(STORED[value](RGB))
+    if path.suffix == ".tif":
+        return tiff(path, stored, photometric="rgb", extratags=[(274, "H", 1, value, True)], tile=(64, 48))
+    exif = Image.Exif()
+    exif[274] = value
+    Image.fromarray(stored).save(path, exif=exif, **({"quality": 98} if path.suffix == ".jpg" else {}))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("value", STORED)
+def test_a_picture_is_read_upright_whatever_its_orientation_tag_says(tmp_path: Path, value: int, suffix: str) -> None:
+    image = open_image(written_turned(tmp_path / f"a{suffix}", value))
     assert image.shape == (HEIGHT, WIDTH)
     assert np.abs(whole(image).astype(int) - RGB).mean() < 3
+    np.testing.assert_array_equal(image.read(37, 61, 90, 50), whole(image)[61:111, 37:127])
+    assert any("Orientation" in note for note in image.notes) == (value != 1)
+
+
+def test_an_orientation_that_does_not_exist_moves_nothing(tmp_path: Path) -> None:
+    image = open_image(tiff(tmp_path / "a.tif", RGB, photometric="rgb", extratags=[(274, "H", 1, 77, True)]))
+    np.testing.assert_array_equal(whole(image), RGB)
+
+
+def test_every_level_of_a_turned_pyramid_is_turned(tmp_path: Path) -> None:
+    tag = [(274, "H", 1, 6, True)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(np.rot90(RGB), photometric="rgb", subifds=1, extratags=tag)
+        file.write(np.rot90(RGB)[::2, ::2], photometric="rgb", subfiletype=1, extratags=tag)
+    image = open_image(tmp_path / "a.tif")
+    assert [image.source.shapes[k] for k in range(image.n_levels)] == [(150, 200), (75, 100)]
+    assert np.abs(whole(image, 1).astype(int) - RGB[::2, ::2]).mean() < 3
 
 
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from histoscribe.slide.checks_tiff import TiffLayout, check_layout, check_length
 from histoscribe.slide.damage import Damage
 from histoscribe.slide.image import RGB
 from histoscribe.slide.sources import COPY_AGAIN, Samples, check_size, damaged, plausible_mpp
+from histoscribe.slide.turns import AS_IT_IS
 
 _RGBA = Samples("rgb", alpha="straight")
 _CELL = 512
@@ -21,6 +22,7 @@ class OpenSlideSource:
     """Pixels of a slide that OpenSlide reads; OpenSlide is safe for several threads and bounds its own cache."""
 
     def __init__(self, path: Path, slide: Any, tiles: SlideTiles | None = None) -> None:
+        self.turn = AS_IT_IS
         self.path = path
         self._slide = slide
         self._tiles = tiles

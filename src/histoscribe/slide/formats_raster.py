@@ -14,6 +14,7 @@ from histoscribe.slide.checks_png import png_fault
 from histoscribe.slide.damage import Damage
 from histoscribe.slide.image import RGB
 from histoscribe.slide.sources import Samples, check_piece, check_size, damaged, plausible_mpp, refuse_dark_16_bit
+from histoscribe.slide.turns import AS_IT_IS, ORIENTATION, UPRIGHT, Turn
 
 # what Pillow and imagecodecs raise on data that they cannot make sense of
 _DECODING = (OSError, SyntaxError, ValueError, RuntimeError, struct.error, IndexError, OverflowError)
@@ -31,7 +32,8 @@ _PNG_SAMPLES: dict[int, Samples] = {
 class RasterSource:
     """Pixels of a JPEG or PNG file, (height, width, 3) uint8 in memory from the first read on."""
 
-    def __init__(self, damage: Damage, *, size: tuple[int, int], mode: str) -> None:
+    def __init__(self, damage: Damage, *, size: tuple[int, int], mode: str, turn: Turn = AS_IT_IS) -> None:
+        self.turn = turn
         self.path = damage.path
         self.kind = damage.kind
         self._damage = damage
@@ -96,9 +98,6 @@ class RasterSource:
 def open_raster(path: Path, damage: Damage) -> tuple[RasterSource, dict[str, float]]:
     """Read the header of a JPEG or PNG file.
 
-    Pixels are used as they are stored. EXIF orientation is not applied, because the coordinates of spots are made with
-    programs that do not apply it either; where they were, preflight's test of the eight flips names it.
-
     Parameters
     ----------
     damage
@@ -122,12 +121,25 @@ def open_raster(path: Path, damage: Damage) -> tuple[RasterSource, dict[str, flo
     try:
         with path.open("rb") as file, reader(file) as header:
             (width, height), mode, dpi = header.size, header.mode, header.info.get("dpi")
+            turn = _turn_of(header.info.get("exif"))
     except _DECODING as error:
         raise damaged(path, kind, error) from error
     check_size(path, width, height)
     check_piece(path, f"the {kind} image", (width, height), stored_bytes=path.stat().st_size)
     claims = {f"{kind} resolution tag": _mpp_of_dpi(dpi)}
-    return RasterSource(damage, size=(width, height), mode=mode), plausible_mpp(claims)
+    return RasterSource(damage, size=(width, height), mode=mode, turn=turn), plausible_mpp(claims)
+
+
+def _turn_of(exif: bytes | None) -> Turn:
+    """Return what a block of EXIF asks for; one that cannot be read asks for nothing."""
+    from PIL.Image import Exif
+
+    block = Exif()  # a picture's own `getexif` would decode a PNG whole, in search of a late block
+    try:
+        block.load(exif or b"")
+        return UPRIGHT.get(block.get(ORIENTATION, 1), AS_IT_IS)
+    except _DECODING:
+        return AS_IT_IS
 
 
 def _mpp_of_dpi(dpi: Any) -> float | None:

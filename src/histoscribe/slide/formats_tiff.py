@@ -37,6 +37,7 @@ from histoscribe.slide.sources import (
     damaged,
     refuse_dark_16_bit,
 )
+from histoscribe.slide.turns import AS_IT_IS, ORIENTATION, UPRIGHT
 
 _CACHE_BYTES = 256 * 2**20
 # Readers walk a picture in bands of blocks; strips run over its whole width, so the cache must hold a band of them.
@@ -65,6 +66,7 @@ class TiffSource:
     def __init__(
         self, damage: Damage, levels: list[_Level], samples: Samples, order: tuple[int, ...] | None = None
     ) -> None:
+        self.turn = UPRIGHT.get(levels[0].page.tags.valueof(ORIENTATION, 1), AS_IT_IS)
         self.path = damage.path
         self._damage = damage
         self._checked: set[tuple[int, int, int]] = set()  # level, plane, index: not again when it left the cache

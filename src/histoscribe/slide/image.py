@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from histoscribe.errors import InputError
 from histoscribe.slide.sources import check_extent
+from histoscribe.slide.turns import AS_IT_IS, Turn
 
 RGB = NDArray[np.uint8]
 
@@ -69,6 +70,8 @@ class SlideImage:
         What each source in the file says of microns per pixel: {"tiff XResolution": 0.5}.
     notes
         What a user should know of the file: damage that was allowed, tiles that hold nothing.
+    turn
+        What was done to the pixels as they are stored, because the file's tag Orientation asks for it.
 
     Examples
     --------
@@ -91,6 +94,7 @@ class SlideImage:
     path: Path | None = None
     mpp_by_source: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    turn: Turn = AS_IT_IS
 
     def __post_init__(self) -> None:
         """Refuse what claims to be larger than any slide, wherever its pixels come from; raises InputError."""

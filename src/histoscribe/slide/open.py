@@ -1,17 +1,20 @@
 """Open any picture of a section lazily: what kind of file it is, which reader reads it, how many microns a pixel is.
 
-The kind is recognised by the file's first bytes, not by its name. Pixel (column 0, row 0) is the first one stored: EXIF
-and TIFF orientation tags are not applied, because programs that make the coordinates of spots do not apply them either.
+The kind is recognised by the file's first bytes, not by its name. The tag Orientation of TIFF and of EXIF, in JPEG and
+PNG, is obeyed, as programs that show pictures do, and what was done is noted: pixel (column 0, row 0) is the upper left
+one as the picture is seen. OpenSlide's formats have no such tag.
 """
 
 from math import isfinite
 from pathlib import Path
 from stat import S_ISREG
-from typing import Protocol
+from typing import Protocol, cast
 
 from histoscribe.errors import ConfigError, InputError, listing, nearest
 from histoscribe.slide.damage import Damage
 from histoscribe.slide.image import PixelSource, SlideImage
+from histoscribe.slide.turned import TurnedSource
+from histoscribe.slide.turns import AS_IT_IS, Turn
 from histoscribe.store.received import is_there
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".btf", ".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".jpg", ".jpeg", ".png")
@@ -40,7 +43,9 @@ _OTHER_KINDS = (
 
 
 class FileSource(PixelSource, Protocol):
-    """Pixels of a file, which can be looked through for damage."""
+    """Pixels of a file, which can be looked through for damage; `turn` shows them upright."""
+
+    turn: Turn
 
     def inspect(self) -> None:
         """Check all that reading would check, so that its damage is known."""
@@ -97,7 +102,14 @@ def open_image(path: Path, *, mpp: float | None = None, allow_damaged: bool = Fa
     if allow_damaged:
         source.inspect()
     mpp = mpp or next(iter(by_source.values()), None)
-    return SlideImage(source, mpp=mpp, path=path, mpp_by_source=by_source, notes=damage.notes())
+    notes, pixels = damage.notes(), cast("PixelSource", source)
+    if source.turn != AS_IT_IS:
+        notes, pixels = (*notes, _turned_note(path, source.turn)), TurnedSource(source, source.turn)
+    return SlideImage(pixels, mpp=mpp, path=path, mpp_by_source=by_source, notes=notes, turn=source.turn)
+
+
+def _turned_note(path: Path, turn: Turn) -> str:
+    return f"{path.name} is read {turn.name}, as its tag Orientation asks for"
 
 
 def _open_kind(path: Path, head: bytes, allowed: bool) -> tuple[FileSource, dict[str, float], Damage]:
