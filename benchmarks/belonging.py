@@ -13,9 +13,9 @@ from PIL import Image
 from histoscribe.io import Request, read
 from histoscribe.io.preflight_counts import join_finding
 from histoscribe.io.preflight_stain import stain_finding
-from histoscribe.io.same_picture import agreement
 from histoscribe.slide.image import ArraySource, SlideImage
 from histoscribe.slide.open import open_image
+from histoscribe.slide.registration import register
 from histoscribe.slide.tissue import tissue_mask
 from support.domains import data_file
 
@@ -56,13 +56,13 @@ def pictures() -> None:
     for k, small in enumerate(pixels):
         height, width = small.shape[:2]
         large = np.asarray(Image.fromarray(small).resize((2 * width, 2 * height), Image.Resampling.BICUBIC))
-        found = agreement(of_pixels(large), of_pixels(small))
-        own.append(found.pop("as it is"))
-        turned.append(max(found.values()))
+        found = register(of_pixels(large), of_pixels(small))
+        own.append(found.score)
+        turned.append(found.second)
         for j, another in enumerate(pixels):
             if j != k:
                 resized = np.asarray(Image.fromarray(another).resize((width, height)))
-                other.append(max(agreement(of_pixels(resized), of_pixels(small)).values()))
+                other.append(register(of_pixels(resized), of_pixels(small)).score)
     print(f"belonging_picture_own {min(own):.3f} at least, of {len(own)}")
     print(f"belonging_picture_turned {max(turned):.3f} at most")
     print(f"belonging_picture_other {max(other):.3f} at most, turned in any way")

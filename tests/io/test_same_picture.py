@@ -1,28 +1,23 @@
-"""A picture at any scale is placed; one that is turned, mirrored, cropped or of other tissue is refused."""
+"""A picture at any scale is placed, a turned or cut one where that is asked for; other tissue is refused."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from histoscribe.errors import InputError
 from histoscribe.io import Request, read
 from histoscribe.io.preflight import preflight
-from histoscribe.io.same_picture import SAME_PICTURE, agreement
+from histoscribe.io.same_picture import SAME_PICTURE
 from histoscribe.phantom import make_phantom, write_spaceranger, write_visium_hd
+from histoscribe.run.check_page import page_of, panels_of
 from histoscribe.slide.image import ArraySource, SlideImage
 from histoscribe.slide.open import open_image
+from histoscribe.slide.registration import register
+from histoscribe.slide.turns import EIGHT
 
 SCALES = (0.1, 0.25, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5)
-TURNS = {
-    "turned by 180 degrees": lambda pixels: pixels[::-1, ::-1],
-    "mirrored left to right": lambda pixels: pixels[:, ::-1],
-    "mirrored top to bottom": lambda pixels: pixels[::-1],
-    "turned by 90 degrees anticlockwise": lambda pixels: np.rot90(pixels),
-    "turned by 90 degrees clockwise": lambda pixels: np.rot90(pixels, 3),
-    "with x and y swapped": lambda pixels: pixels.transpose(1, 0, 2),
-    "turned by 180 degrees, with x and y swapped": lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
-}
 
 
 def whole(path):
@@ -121,6 +116,12 @@ def section(request, tmp_path_factory):
     return KINDS[request.param](tmp_path_factory.mktemp(request.param))
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """One section alone, for what does not depend on the format."""
+    return visium(tmp_path_factory.mktemp("one"))
+
+
 def same(found):
     return next(finding for finding in found.findings if finding.name == SAME_PICTURE)
 
@@ -134,7 +135,15 @@ def test_the_vendors_own_picture_agrees(section):
 
 
 @pytest.mark.parametrize("factor", SCALES)
-def test_a_picture_at_another_scale_is_placed_and_said(section, factor):
+def test_a_picture_at_any_scale_is_placed_and_said(one, factor):
+    assert_scaled(one, factor)
+
+
+def test_a_picture_at_another_scale_is_placed_in_every_format(section):
+    assert_scaled(section, 0.7)
+
+
+def assert_scaled(section, factor):
     true = section.read(section.pixels)
     reading = section.read(scaled(section.pixels, factor))
     np.testing.assert_allclose(reading.section.xy_px, true.section.xy_px * factor, atol=2.0)
@@ -143,11 +152,20 @@ def test_a_picture_at_another_scale_is_placed_and_said(section, factor):
     assert same(preflight(reading)).level == "ok"
 
 
-@pytest.mark.parametrize("turn", TURNS)
-def test_a_turned_picture_is_refused_by_name(section, turn):
-    found = same(preflight(section.read(TURNS[turn](section.pixels))))
+@pytest.mark.parametrize("turn", EIGHT[1:], ids=lambda turn: turn.name)
+def test_a_turned_picture_is_refused_by_name(one, turn):
+    assert_refused(one, turn)
+
+
+def test_a_turned_picture_is_refused_in_every_format(section):
+    assert_refused(section, EIGHT[3])
+
+
+def assert_refused(section, turn):
+    found = same(preflight(section.read(turn.pixels(section.pixels))))
     assert found.level == "refused"
-    assert f"the picture is {turn}" in found.message
+    assert f"the picture is {turn.name}" in found.message
+    assert "--align" in found.fix
 
 
 def test_other_tissue_is_refused(section):
@@ -158,25 +176,85 @@ def test_other_tissue_is_refused(section):
     assert "other tissue" in found.message
 
 
-def test_a_part_cut_out_of_the_picture_is_refused(section):
+def vendor_xy(section):
+    """Spots in the vendor's full-resolution pixels, by barcode."""
+    reading = section.read(section.pixels)
+    return dict(zip(reading.section.spots.obs_names, reading.section.xy_px, strict=True))
+
+
+def assert_placed(reading, vendor, true, *, within):
+    """Every spot is where `true` puts its place in the vendor's pixels, and none that belongs inside is lost."""
+    spots = reading.section.spots
+    wanted = true(np.array([vendor[name] for name in spots.obs_names]))
+    assert np.abs(reading.section.xy_px - wanted).max() < within
+    everywhere, (height, width) = true(np.array(list(vendor.values()))), reading.section.image.shape
+    clearly = ((everywhere > within) & (everywhere < (width - within, height - within))).all(axis=1)
+    assert set(np.array(list(vendor))[clearly]) <= set(spots.obs_names)
+
+
+@pytest.mark.parametrize("turn", EIGHT[1:], ids=lambda turn: turn.name)
+def test_a_turned_picture_gets_its_spots_where_that_is_asked_for(one, turn):
+    section = one
     height, width = section.pixels.shape[:2]
-    with pytest.raises(InputError, match="not the whole full-resolution image"):
-        section.read(section.pixels[:, : int(0.9 * width)])
-    part = section.pixels[: int(0.8 * height), : int(0.8 * width)]
-    found = same(preflight(section.read(part)))
-    assert found.level == "refused"
-    assert "cut out" in found.message
+    vendor = vendor_xy(section)
+    reading = section.read(turn.pixels(section.pixels), align=True)
+    assert_placed(reading, vendor, lambda xy: turn.points(xy, (width, height)), within=2.0)
+    assert any(turn.name in note for note in reading.notes)
+    found = preflight(reading)
+    assert not found.refused
+    assert turn.name in same(found).message
 
 
-def test_a_long_picture_turned_by_a_quarter_is_refused_when_it_is_read(tmp_path):
-    made = visium(tmp_path / "long")
-    long = made.pixels[:, :900]
-    for path in (made.path / "spatial").glob("tissue_*_image.png"):
-        small = np.asarray(Image.open(path))
-        Image.fromarray(small[:, : small.shape[1] * 900 // 1200]).save(path)
-    assert not any("turned" in note for note in made.read(long).notes)
-    with pytest.raises(InputError, match="turned by 90 degrees"):
-        made.read(np.rot90(long))
+@pytest.mark.parametrize(("scale", "turn"), [(1.0, EIGHT[0]), (0.5, EIGHT[3])])
+def test_a_part_cut_out_of_the_picture_is_refused_with_the_setting_that_places_the_spots(one, scale, turn):
+    assert_part(one, scale, turn)
+
+
+def test_a_part_is_placed_in_every_format(section):
+    assert_part(section, 0.7, EIGHT[4])
+
+
+def assert_part(section, scale, turn):
+    left, top, width, height = (int(share * section.pixels.shape[1]) for share in (0.21, 0.12, 0.62, 0.7))
+    part = scaled(section.pixels[top : top + height, left : left + width], scale)
+    size = part.shape[1], part.shape[0]
+    vendor = vendor_xy(section)
+    refused = preflight(section.read(turn.pixels(part)))
+    assert same(refused).level == "refused"
+    assert "--align" in same(refused).fix
+    assert "the part of" in same(refused).message
+
+    reading = section.read(turn.pixels(part), align=True)
+
+    def true(xy):
+        return turn.points((xy - (left, top)) * np.array(size) / (width, height), size)
+
+    assert_placed(reading, vendor, true, within=3.0 * scale)
+    assert same(preflight(reading)).level == "ok"
+    assert reading.section.mpp == pytest.approx(section.read(section.pixels).section.mpp / scale, rel=0.01)
+
+
+def test_other_tissue_is_refused_though_alignment_is_asked_for(one):
+    section = one
+    height, width = section.pixels.shape[:2]
+    other = make_phantom(6, size_um=(width, height), mpp=1.0, n_domains=2).image.read(0, 0, width, height)
+    reading = section.read(other[: int(0.8 * height)], align=True)
+    assert reading.registration is None
+    assert same(preflight(reading)).level == "refused"
+
+
+def test_a_picture_that_is_right_is_not_moved_by_asking_for_alignment(one):
+    section = one
+    reading = section.read(section.pixels, align=True)
+    assert reading.registration is None
+    np.testing.assert_array_equal(reading.section.xy_px, section.read(section.pixels).section.xy_px)
+
+
+def test_without_the_vendors_picture_sameness_is_said_to_be_open(one):
+    section = one
+    found = preflight(replace(section.read(section.pixels), thumbnail=None))
+    assert same(found).level == "open"
+    assert not found.refused
 
 
 def test_what_the_user_states_decides_where_spots_lie(section):
@@ -188,4 +266,16 @@ def test_what_the_user_states_decides_where_spots_lie(section):
 
 def test_pictures_of_one_brightness_agree_with_nothing():
     flat = SlideImage(ArraySource([np.full((60, 60, 3), 200, np.uint8)]))
-    assert set(agreement(flat, flat).values()) == {0.0}
+    assert register(flat, flat).score == 0.0
+
+
+def test_the_page_of_a_check_shows_the_picture_before_and_after_beside_the_vendors(one):
+    found = one.read(EIGHT[3].pixels(one.pixels))
+    panels = panels_of(found)
+    assert [panel.title.split()[0] for panel in panels] == ["the", "the", "with"]
+    vendors, given, mended = (panel.xy / panel.picture.shape[1::-1] for panel in panels)
+    np.testing.assert_allclose(given, vendors, atol=0.01)
+    np.testing.assert_allclose(mended, 1 - vendors, atol=0.01)
+    page = page_of([(found, preflight(found))])
+    assert page.count("<img") == 1
+    assert "turned by 180 degrees" in page

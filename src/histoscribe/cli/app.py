@@ -17,7 +17,15 @@ from histoscribe.run.events import Event, Listener, broadcast, json_log
 from histoscribe.run.several import Outcome
 
 REFUSED, INCOMPLETE, WARNED = 2, 3, 4
-COLOURS = {"ok": "green", "warning": "yellow", "refused": "red", "broken": "red", "done": "green", "failed": "red"}
+COLOURS = {
+    "ok": "green",
+    "open": "cyan",
+    "warning": "yellow",
+    "refused": "red",
+    "broken": "red",
+    "done": "green",
+    "failed": "red",
+}
 
 app = App(
     name="histoscribe",

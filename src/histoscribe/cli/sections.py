@@ -27,6 +27,7 @@ from histoscribe.io.reading import Reading
 from histoscribe.run import demo as demo_module
 from histoscribe.run import doctor as doctor_module
 from histoscribe.run import verbs
+from histoscribe.run.check_page import page_of
 from histoscribe.run.section.settings import RunConfig
 from histoscribe.section import PICTURE
 from histoscribe.store.cohort import write_beside
@@ -57,15 +58,26 @@ def check(
     path: Path,
     *,
     allow_damaged: bool = False,
+    align: bool = False,
     mpp: float | None = None,
     section: str | None = None,
     section_column: str | None = None,
     json: Annotated[Path | None, Parameter(help="Write everything to this file too, an object per section.")] = None,
+    page: Annotated[Path | None, Parameter(help="Write a page with the pictures and their spots to this file.")] = None,
 ) -> int:
     """Print what was read and every finding of the preflight; the exit status says the worst of them."""
-    checked = verbs.check(path, allow_damaged=allow_damaged, mpp=mpp, section=section, section_column=section_column)
+    checked = verbs.check(
+        path,
+        allow_damaged=allow_damaged,
+        align=align,
+        mpp=mpp,
+        section=section,
+        section_column=section_column,
+    )
     if json is not None:
         write_beside(json, canonical([_check_record(reading, found) for reading, found in checked]))
+    if page is not None:
+        write_beside(page, page_of(checked).encode())
     for reading, found in checked:
         _print_check(reading, found)
     levels = {finding.level for _, found in checked if found is not None for finding in found.findings}

@@ -76,7 +76,7 @@ def assemble(parts: Parts, request: Request) -> Reading:
     image = parts.image
     if image is not None:
         sources |= {name: mpp for name, mpp in image.mpp_by_source.items() if name not in sources}
-        image = replace(image, mpp=_chosen_mpp(sources, image))
+        image = replace(image, mpp=chosen_mpp(sources, image))
         if image.path is not None and image.path not in parts.files:
             parts.files.append(image.path)
     else:
@@ -101,6 +101,7 @@ def assemble(parts: Parts, request: Request) -> Reading:
         off_tissue_xy_px=np.asarray(parts.off_tissue_xy_px, np.float64).reshape(-1, 2) * parts.image_scale,
         notes=tuple(parts.notes),
         thumbnail=parts.thumbnail,
+        scale_stated=request.scale is not None,
         join=parts.join,
     )
 
@@ -145,7 +146,8 @@ def _positive(mpp: float) -> float:
     return float(mpp)
 
 
-def _chosen_mpp(sources: dict[str, float], image: SlideImage) -> float:
+def chosen_mpp(sources: dict[str, float], image: SlideImage) -> float:
+    """Return microns per pixel by the most trusted source; raises InputError where there is none."""
     for name in (*_TRUSTED, *sources):
         if name in sources:
             return sources[name]

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from histoscribe.errors import OUT_OF_MEMORY, ConfigError, InputError, listing, nearest
 from histoscribe.io.aliases import anonymised
+from histoscribe.io.placing import placed
 from histoscribe.io.reading import Format, Reading, Request
 from histoscribe.io.spaceranger import CELLS
 from histoscribe.io.tables import ARCHIVE, archives, contents, missing
@@ -171,7 +172,7 @@ def read(source: str | Path | Request, **options: Any) -> Reading:
         A vendor folder, a file that carries everything, or a request with loose files.
     options
         Fields of Request: section, patient, format, image, counts, spots, mpp, scale, bin_um, section_column,
-        allow_damaged, anonymous.
+        align, allow_damaged, anonymous.
 
     Raises
     ------
@@ -196,6 +197,7 @@ def read(source: str | Path | Request, **options: Any) -> Reading:
         reading = reader.read(request)
     except MemoryError as error:  # less than the limit may still be more than this machine has free
         raise InputError(OUT_OF_MEMORY, where=request.path or request.spots, found=str(error)[:200] or None) from error
+    reading = placed(reading) if request.align else reading
     image = reading.section.image
     if image is not None:
         reading = replace(reading, notes=(*reading.notes, *image.notes))

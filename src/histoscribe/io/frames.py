@@ -93,10 +93,10 @@ def find_frame(
     full_size_px
         Width and height of the full-resolution image, where another picture gives it.
 
-    Raises
-    ------
-    InputError
-        Where the full size is known and the picture has another shape: it was turned, cropped, or is another one.
+    Returns
+    -------
+    The frame; one that is assumed where the picture has another shape than the full-resolution image. Preflight then
+    finds where it lies, or refuses it.
     """
     factors = {"fullres": 1.0, **scales}
     stem = image.path.name.lower() if image.path else ""
@@ -115,7 +115,7 @@ def find_frame(
 
 
 def _by_shape(image: SlideImage, full_size_px: tuple[float, float], factors: Mapping[str, float]) -> Frame:
-    """Frame of a picture that is the full-resolution image at a scale of its own; raises InputError where it is not."""
+    """Frame of a picture that is the full-resolution image at a scale of its own, or of a part of it."""
     full = f"{full_size_px[0]:,.0f} x {full_size_px[1]:,.0f}"
     factor = float(np.sqrt(image.width * image.height / np.prod(full_size_px)))
     near = min(factors, key=lambda name: abs(np.log(factor / factors[name])))
@@ -126,16 +126,8 @@ def _by_shape(image: SlideImage, full_size_px: tuple[float, float], factors: Map
         return Frame(near, factors[near], f"nearly by its size, {image.width} x {image.height} pixels of {full}")
     if fits_size(image, full_size_px, factor):
         return Frame("rescaled", factor, f"by its shape: the full-resolution image of {full} pixels times {factor:.4g}")
-    width, height = full_size_px
-    turned = fits_size(image, (height, width), factor)
-    raise InputError(
-        "this picture is not the whole full-resolution image of the section, so the spots cannot be placed in it",
-        where=image.path,
-        expected=f"{full} pixels by the vendor's smaller picture, or this shape at another scale",
-        found=f"{image.width:,} x {image.height:,} pixels" + (", turned by 90 degrees" if turned else ""),
-        fix=("turn it back" if turned else "give the whole picture")
-        + "; where the spots' pixels are those of this picture, write fullres into the column scale of a sample sheet",
-    )
+    why = f"assumed: its shape is not that of the full-resolution image of {full} pixels"
+    return Frame("fullres", 1.0, why)
 
 
 def fits_size(image: SlideImage, full_size_px: tuple[float, float], factor: float) -> bool:
@@ -144,11 +136,15 @@ def fits_size(image: SlideImage, full_size_px: tuple[float, float], factor: floa
     return all(abs(side - full * factor) <= max(1.5, _TOLERANCE * side) for side, full in sides)
 
 
+def within(xy_px: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Whether points, (n, 2), lie inside a picture of this height and width, (n,)."""
+    found: NDArray[np.bool_] = np.all((xy_px >= 0) & (xy_px < (shape[1], shape[0])), axis=1)
+    return found
+
+
 def inside(xy_px: NDArray[np.float64], shape: tuple[int, ...]) -> float:
     """Share of the points, (n, 2), that lie inside a picture of this height and width."""
-    if not len(xy_px):
-        return 1.0
-    return float(np.mean((xy_px >= 0).all(axis=1) & (xy_px < (shape[1], shape[0])).all(axis=1)))
+    return float(within(xy_px, shape).mean()) if len(xy_px) else 1.0
 
 
 def open_picture(path: Path, request: Request) -> SlideImage:

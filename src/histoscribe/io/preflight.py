@@ -27,8 +27,9 @@ from histoscribe.io.preflight_placement import (
 from histoscribe.io.preflight_scale import all_sources, lattice_finding, mpp_finding, spot_size_finding
 from histoscribe.io.preflight_stain import stain_finding
 from histoscribe.io.reading import Reading
-from histoscribe.io.same_picture import same_picture_finding
+from histoscribe.io.same_picture import same_picture_finding, turn_findings
 from histoscribe.section import PICTURE, Section
+from histoscribe.slide.registration import LEAST
 from histoscribe.slide.tissue import TissueMask, tissue_mask
 
 
@@ -90,7 +91,7 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray
 
     Returns
     -------
-    Preflight with one finding per check, each "ok", "warning" or "refused".
+    Preflight with one finding per check, each "ok", "open", "warning" or "refused".
 
     Examples
     --------
@@ -122,11 +123,16 @@ def preflight(reading: Reading, *, mask: TissueMask | None = None, dead: NDArray
     else:
         mask = tissue_mask(section.image) if mask is None else mask
         verdict = None if mask.share == 0 else judge(reading, mask, lattice=lattice, measured_mpp=measured)
-        findings += [_blank_finding(section, "refused")] if verdict is None else _placement_findings(verdict, section)
-        findings += [] if verdict is None else [stain_finding(section.image, mask)]
-        if verdict is not None and reading.thumbnail is not None:
-            same = same_picture_finding(section.image, reading.image_scale, reading.thumbnail)
-            findings += [same] if same else []
+        findings += turn_findings(section.image)
+        same = None if verdict is None else same_picture_finding(reading)
+        if verdict is None:
+            findings.append(_blank_finding(section, "refused"))
+        elif same is None or same.level != "refused":  # in another picture the spots say nothing more
+            findings += _placement_findings(verdict, section)
+        findings += [] if same is None else [same]
+        # of a picture that lies otherwise the size of a pixel is wrong, and so is what is seen as tissue
+        lies_otherwise = same is not None and same.level == "refused" and same.evidence.get("correlation", 0) >= LEAST
+        findings += [] if verdict is None or lies_otherwise else [stain_finding(section.image, mask)]
         on_tissue = verdict is not None and verdict.better is None and verdict.given.on_tissue >= 0.8
         findings.append(mpp_finding(sources, in_use=section.mpp, on_tissue=on_tissue))
         size = spot_size_finding(reading)
@@ -169,7 +175,7 @@ def _picture_alone(section: Section, mask: TissueMask | None) -> Preflight:
     mask = tissue_mask(image) if mask is None else mask
     # nothing to be found on it is a result too
     finding = stain_finding(image, mask) if mask.share else _blank_finding(section, "warning")
-    return Preflight(section.name, (finding,), dict(image.mpp_by_source))
+    return Preflight(section.name, (*turn_findings(image), finding), dict(image.mpp_by_source))
 
 
 def _blank_finding(section: Section, level: Level) -> Finding:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Level = Literal["ok", "warning", "refused"]
+Level = Literal["ok", "open", "warning", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Finding:
     name
         What was checked: "orientation".
     level
-        "ok", "warning" (the run continues) or "refused" (it stops).
+        "ok", "open" (it cannot be told from what was given), "warning" (the run continues) or "refused" (it stops).
     message
         One or two sentences with the numbers that decided.
     evidence

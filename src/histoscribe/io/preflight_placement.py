@@ -6,6 +6,8 @@ may decide, and otherwise the finding says that it is undecided.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from histoscribe.io.preflight_findings import Finding, Level, factor, percent
 from histoscribe.io.preflight_geometry import AS_GIVEN, EIGHT, Fit, Placement, Scene, scalings
 from histoscribe.io.preflight_lattice import LatticeFit, rows_along_x
@@ -75,7 +77,9 @@ def judge(
         off_tissue_xy_px=scene.off_tissue_px if scene.has_off_tissue else None,
     )
     tried = [*others, *scene.fits(scaled)]
-    handed = lattice if _is_vendor_hex(section) else None
+    # in a picture that is known to be mirrored the array is, too
+    mirrored = reading.registration is not None and np.linalg.det(reading.registration.turn.matrix) < 0
+    handed = lattice if _is_vendor_hex(section) and not mirrored else None
     leading = [fit for fit in tried if _clearly_better(fit, given, scene, handed)]
     # of equals the first is taken: the vendor's scales before powers of ten
     better = max(leading, key=_plausibility, default=None)
@@ -185,6 +189,8 @@ def shift_finding(verdict: Verdict) -> Finding:
         "score_after": shift.score_after,
         "determined": float(shift.determined),
     }
+    if not shift.determined:
+        return Finding("shift", "open", shift.message, evidence)
     if pitches <= 1 or shift.score_after - shift.score_before < 0.02:
         return Finding("shift", "ok", shift.message, evidence)
     message = f"{shift.message[:-1]}, {pitches:.1f} times the distance between spots."
@@ -270,7 +276,7 @@ def _undecided(verdict: Verdict, rivals: list[Fit]) -> Finding:
         f"{names}."
     )
     fix = "compare a landmark of the tissue with a marker gene's map, or the spots with the fiducial frame"
-    return Finding("orientation", "warning", message, _evidence(verdict), fix)
+    return Finding("orientation", "open", message, _evidence(verdict), fix)
 
 
 def _subject(placement: Placement) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from histoscribe.section import Section
 from histoscribe.slide.image import SlideImage
+from histoscribe.slide.registration import Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Request:
     bin_um
         Side of the Visium HD bins to read, in microns: 2, 8, 16 or another that is there.
     align
-        Whether the spots are moved by the one shift that fits them to the tissue best, once they are read.
+        Whether the spots are placed in a picture that is turned, mirrored or cut, as the vendor's smaller picture shows
+        beyond doubt, or else moved by the one shift that fits them to the tissue best.
     allow_damaged
         Whether to read a picture that is known to be damaged, with a note, instead of refusing it.
     anonymous
@@ -134,6 +136,10 @@ class Reading:
         What the reader did that a user should know ("2 spots without counts were left out").
     thumbnail
         The vendor's smaller picture of the section, where there is one beside the picture that was opened.
+    scale_stated
+        Whether the user said which frame the picture is in.
+    registration
+        How the picture lies in the thumbnail, where the spots were placed by it.
     join
         How positions and counts met; None where one file holds both, or a raw matrix holds every barcode.
     name_of
@@ -150,8 +156,23 @@ class Reading:
     off_tissue_xy_px: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
     notes: tuple[str, ...] = ()
     thumbnail: Thumbnail | None = None
+    scale_stated: bool = False
+    registration: Registration | None = None
     join: Join | None = None
     name_of: Callable[[Path], str] = attrgetter("name")
+
+    @property
+    def vendor_xy_px(self) -> NDArray[np.float64]:
+        """Centres of the spots, (n, 2), in the vendor's full-resolution pixels."""
+        if self.registration is not None and self.thumbnail is not None:
+            return self.registration.back(self.section.xy_px) / self.thumbnail.factor
+        return self.section.xy_px / self.image_scale
+
+    def into_picture(self, vendor_xy_px: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Move points, (n, 2), from the vendor's full-resolution pixels to those of the opened picture."""
+        if self.registration is not None and self.thumbnail is not None:
+            return self.registration.points(vendor_xy_px * self.thumbnail.factor)
+        return vendor_xy_px * self.image_scale
 
 
 class Format(Protocol):

@@ -13,7 +13,7 @@ from histoscribe.report.report_figure import ReportFigure
 from histoscribe.section import Section
 
 DOMAIN_COLUMNS = ("barcode", "domain", "confidence")
-LEVELS = ("ok", "warning", "refused")
+LEVELS = ("ok", "open", "warning", "refused")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class ReportContents:
     umap
         (n, 2) places of the spots by UMAP, NaN for spots without one; or None.
     preflight
-        `findings`: a list of `{name, level, message, evidence, fix}`, level one of "ok", "warning", "refused";
+        `findings`: a list of `{name, level, message, evidence, fix}`, level one of "ok", "open", "warning", "refused";
         `mpp_by_source`: microns per pixel by source, {"spot pitch": 0.69}. Both may be absent.
     evidence
         Of the number of domains: `requested` and, where it was chosen, `choice` with `numbers`, `stability`, `chosen`

@@ -25,6 +25,7 @@ PLATFORMS = {
 
 VERDICTS = {
     "ok": "Picture and spots fit each other.",
+    "open": "Nothing speaks against it that picture and spots fit each other; some of it cannot be told.",
     "warning": "Picture and spots can be used together; read the warnings.",
     "refused": "Picture and spots do not fit each other.",
 }

@@ -125,7 +125,7 @@ def checked(
     section.spots.obs[MEASURED] = ~dead
     said = (DEAD_SPOTS, SWAMPED_SPOTS, STAIN)
     notes += [finding.message for finding in found.findings if finding.name in said and finding.level != "ok"]
-    if request.align and mask is not None:
+    if request.align and mask is not None and reading.registration is None:
         section, note = _aligned(section, mask, reading)
         notes.append(note)
     return Input(

@@ -20,7 +20,8 @@ class ReadOptions(Settings):
     Parameters
     ----------
     align
-        Move the spots by the shift that the preflight estimates, instead of only reporting it.
+        Place the spots in a picture that is turned, mirrored or cut, where the vendor's smaller picture shows beyond
+        doubt how; else move them by the shift that the preflight estimates, instead of only reporting it.
     anonymous
         Name no file or folder of the input in the result and in the log; a section without a name gets a hash.
     allow_damaged

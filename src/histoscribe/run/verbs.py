@@ -65,6 +65,7 @@ def check(
     path: Path | str,
     *,
     allow_damaged: bool = False,
+    align: bool = False,
     mpp: float | None = None,
     section: str | None = None,
     section_column: str | None = None,
@@ -77,6 +78,8 @@ def check(
         Vendor folder, single file that carries everything, a picture alone, or samplesheet.csv.
     allow_damaged
         Read a picture that is known to be damaged, with a note, instead of refusing it.
+    align
+        Place the spots in a picture that is turned, mirrored or cut, where the vendor's smaller picture shows how.
     mpp
         Microns per pixel of the picture, where the file does not say so or says it wrongly; a sheet has a column.
     section
@@ -94,7 +97,7 @@ def check(
     ConfigError
         Microns per pixel, a section or its column beside a sheet.
     """
-    how = ReadOptions(allow_damaged=allow_damaged, section=section, section_column=section_column)
+    how = ReadOptions(allow_damaged=allow_damaged, align=align, section=section, section_column=section_column)
     found: list[tuple[Reading | HistoscribeError, Preflight | None]] = []
     for request in requests_of(Path(path), how, mpp=mpp):
         try:

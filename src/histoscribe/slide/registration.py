@@ -63,6 +63,12 @@ class Registration:
         """Move points, (n, 2), from pixels of the reference to pixels of the picture."""
         return self.turn.points((np.asarray(xy_px) - self.origin_px) * self.scale, self.size_px)
 
+    def back(self, xy_px: Grid) -> Grid:
+        """Move points, (n, 2), from pixels of the picture to pixels of the reference."""
+        size = self.size_px[::-1] if self.turn.swap else self.size_px
+        moved: Grid = self.turn.inverse.points(xy_px, size) / self.scale + np.asarray(self.origin_px)
+        return moved
+
     @property
     def settled(self) -> bool:
         """Whether the place is beyond doubt: nothing else comes near, the less so the lower the correlation is."""

@@ -9,6 +9,7 @@ from anndata import AnnData
 
 from histoscribe.errors import InputError
 from histoscribe.io import read
+from histoscribe.io.frames import within
 from histoscribe.io.reading import Reading, Request
 from histoscribe.io.spaceranger import Folder, positions_file, read_positions
 from histoscribe.io.tables import entries
@@ -66,7 +67,10 @@ def hd_reading(request: Request, *, to: str | int) -> Reading:
 def _summed(reading: Reading, table: pd.DataFrame, matrix: Path, to: str | int) -> Section:
     coarse = reading.section
     kept = table[table["in_tissue"].to_numpy() == 1]
-    xy_px = kept[["x_px", "y_px"]].to_numpy(np.float64) * reading.image_scale
+    xy_px = reading.into_picture(kept[["x_px", "y_px"]].to_numpy(np.float64))
+    if reading.registration is not None and coarse.image is not None:  # a part that was cut out holds some bins only
+        here = within(xy_px, coarse.image.shape)
+        kept, xy_px = kept[here], xy_px[here]
     xy_um = xy_px * coarse.mpp
     if to == "spots":
         places_um, array = hex_places(xy_um)
