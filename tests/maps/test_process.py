@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from histoscribe.maps import process
-from histoscribe.maps.process import Strengths, find_strengths, fit_field
+from histoscribe.maps.process import Strengths, find_strengths, fit_field, student_weights
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +44,12 @@ def test_the_gradient_is_that_of_the_likelihood(places):
     rng = np.random.default_rng(4)
     few, y = places[:60], rng.normal(size=60)
     distance = process._distance(few, few)
-    features = rng.normal(size=(60, 5))
+    features, rough = rng.normal(size=(60, 5)), rng.uniform(0.5, 5, 60)
     start = np.log([0.5, 200.0, 0.3, 0.5])
     x = start + 0.2
 
     def loss(at):
-        return process._negative_log_likelihood(at, start, y, distance, [features @ features.T / 5])
+        return process._negative_log_likelihood(at, start, y, distance, [features @ features.T / 5], rough)
 
     steps = np.eye(4) * 1e-5
     numeric = [(loss(x + s)[0] - loss(x - s)[0]) / 2e-5 for s in steps]
@@ -62,3 +62,25 @@ def test_many_spots_are_carried_by_few(monkeypatch, places):
     field = fit_field(y, places, [], strengths=Strengths(1.0, 400.0, (), 0.01))
     assert len(field.nodes_um) == 80
     assert np.corrcoef(field.smooth(places), y)[0, 1] > 0.99
+
+
+def test_a_spot_of_weight_two_counts_like_two_spots(places):
+    rng = np.random.default_rng(5)
+    y, features = rng.normal(size=250), rng.normal(size=(250, 3))
+    strengths = Strengths(1.0, 400.0, (0.5,), 0.5)
+    twice = np.concatenate([np.arange(250), np.arange(40)])
+    one = fit_field(y, places, [features], strengths=strengths, weight=1.0 + (np.arange(250) < 40))
+    other = fit_field(y[twice], places[twice], [features[twice]], strengths=strengths)
+    assert one.smooth(places) == pytest.approx(other.smooth(places), abs=1e-3)
+    assert one.weights[0] == pytest.approx(other.weights[0], abs=1e-3)
+
+
+def test_a_spot_that_nothing_explains_loses_its_weight_and_no_other_does():
+    residuals = np.random.default_rng(6).normal(size=(300, 8)) * np.geomspace(0.01, 100, 8)  # in any unit
+    before = student_weights(residuals)
+    residuals[:9] *= 20
+    weight = student_weights(residuals)
+    assert weight[:9].max() < 0.1
+    assert weight[9:] == pytest.approx(before[9:], abs=0.05)
+    assert before.min() > 0.5
+    assert before.max() == 1

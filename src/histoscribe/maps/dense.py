@@ -1,7 +1,8 @@
 """Mapper "dense", the default: a smooth field over space plus a linear response to the picture, for few components.
 
 Many genes become few components; each is a Gaussian process (`process`) that learns from means over true footprints
-and then predicts every cell. The uncertainty of the map is measured on held-out spots.
+and then predicts every cell. A spot counts by how many molecules it has, and less where neighbours and picture make its
+profile unlikely. The uncertainty of the map is measured on held-out spots.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,12 @@ from scipy.spatial import cKDTree
 from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError, InputError, nearest
+from histoscribe.expression.precision import LEAST, spot_weights
 from histoscribe.maps.hide import random_folds
 from histoscribe.maps.interval import held_out_interval
 from histoscribe.maps.latent import Latent, find_latent
 from histoscribe.maps.mapper import MAX_RANK, FactorMap, HeldOut, MapProblem, Progress
-from histoscribe.maps.process import Field, Strengths, find_strengths, fit_field
+from histoscribe.maps.process import Field, Strengths, find_strengths, fit_field, student_weights
 from histoscribe.maps.surroundings import Surroundings, surroundings
 
 Float = NDArray[np.float64]
@@ -31,9 +33,10 @@ _FARTHEST = 5.0  # standard deviations of a component that a cell may reach; spo
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Learnt:
-    """Components and their processes, learnt on some spots; weights are for standardised features."""
+    """Components and their processes, learnt on some spots that count by `weight`; features are standardised."""
 
     latent: Latent
+    weight: Float
     fields: tuple[Field, ...]
     mean: tuple[Float, ...]
     scale: tuple[Float, ...]
@@ -119,17 +122,30 @@ class DenseMapper:
         )
 
     def _learn(self, problem: MapProblem, under: Sequence[Float]) -> _Learnt:
+        """Learn with weights by depth, and once more with weights by what the first map leaves unexplained too."""
+        by_depth = spot_weights(problem.counts, problem.library)
+        first = self._weighed(problem, under, by_depth)
+        unexplained = first.latent.scores - first.at_spots(problem.xy_um, under)
+        unlikely = student_weights(unexplained * np.sqrt(by_depth)[:, None])
+        return self._weighed(problem, under, np.maximum(by_depth * unlikely, LEAST))
+
+    def _weighed(self, problem: MapProblem, under: Sequence[Float], weight: Float) -> _Learnt:
         latent = find_latent(
-            problem.counts, problem.library, rank=self.rank, most_genes=self.most_genes, seed=self.seed
+            problem.counts,
+            problem.library,
+            weight=weight,
+            rank=self.rank,
+            most_genes=self.most_genes,
+            seed=self.seed,
         )
         mean = tuple(x.mean(axis=0) for x in under)
         scale = tuple(np.maximum(x.std(axis=0), 1e-6) for x in under)
         blocks = [(x - m) / s for x, m, s in zip(under, mean, scale, strict=True)]
-        fields = []
+        start, fields = _EXPECTED_LENGTH * problem.pitch_um, []
         for y in latent.scores.T:
-            found = find_strengths(y, problem.xy_um, blocks, start_um=_EXPECTED_LENGTH * problem.pitch_um)
-            fields.append(fit_field(y, problem.xy_um, blocks, strengths=found))
-        return _Learnt(latent, tuple(fields), mean, scale)
+            found = find_strengths(y, problem.xy_um, blocks, start_um=start, weight=weight)
+            fields.append(fit_field(y, problem.xy_um, blocks, strengths=found, weight=weight))
+        return _Learnt(latent, weight, tuple(fields), mean, scale)
 
     def _held_out(
         self, problem: MapProblem, under: Sequence[Float], learnt: _Learnt, report: Progress
@@ -173,8 +189,8 @@ def _picture_alone(problem: MapProblem, under: Sequence[Float], learnt: _Learnt)
     for y, field in zip(learnt.latent.scores.T, learnt.fields, strict=True):
         known = field.strengths
         strengths = Strengths(1e-6, far, known.blocks, known.noise + known.field)
-        fields.append(fit_field(y, problem.xy_um, blocks, strengths=strengths))
-    return _Learnt(learnt.latent, tuple(fields), learnt.mean, learnt.scale)
+        fields.append(fit_field(y, problem.xy_um, blocks, strengths=strengths, weight=learnt.weight))
+    return _Learnt(learnt.latent, learnt.weight, tuple(fields), learnt.mean, learnt.scale)
 
 
 def _transfer(problem: MapProblem, under: Sequence[Float], learnt: _Learnt) -> dict[str, NDArray[Any]]:

@@ -2,10 +2,11 @@
 
     y(s) = f(xy_s) + sum_b x_b(s) . w_b + noise,   f ~ GP(0, v k(|xy - xy'| / l)),   w_b ~ N(0, v_b / p_b)
 
-with k of Matern's kind with smoothness 3/2 (Rasmussen and Williams 2006, eq. 4.17). Everything is linear in the
-features, so the weights learnt on features averaged over footprints hold for single cells. Strengths, length and noise
-maximise the marginal likelihood (their eq. 5.8, 5.9), with a weak prior near sensible values. The field is represented
-by at most `INDUCING` of the spots (their section 8.3.1), so that memory and time stay bounded.
+with k of Matern's kind with smoothness 3/2 (Rasmussen and Williams 2006, eq. 4.17), and noise of the variance of a spot
+of weight 1 divided by the spot's weight. Everything is linear in the features, so the weights learnt on features
+averaged over footprints hold for single cells. Strengths, length and noise maximise the marginal likelihood (their eq.
+5.8, 5.9), with a weak prior near sensible values. The field is represented by at most `INDUCING` of the spots (their
+section 8.3.1), so that memory and time stay bounded.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ _PRIOR_SD = 1.5  # of the logarithms of all parameters
 _STEPS, _ENOUGH = 20, 1e-5
 _FARTHEST = 7.0  # how far a logarithm may move from its start
 _JITTER = 1e-6
+_FREEDOM, _MEDIAN_SQUARE = 4.0, 0.4549  # of Student's noise; median of the square of a normal number
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Field:
         return self.strengths.field * value
 
 
-def find_strengths(y: Float, xy_um: Float, blocks: Sequence[Float], *, start_um: float) -> Strengths:
+def find_strengths(
+    y: Float, xy_um: Float, blocks: Sequence[Float], *, start_um: float, weight: Float | None = None
+) -> Strengths:
     """Strengths, length and noise that maximise the likelihood of the values.
 
     Parameters
@@ -88,14 +92,17 @@ def find_strengths(y: Float, xy_um: Float, blocks: Sequence[Float], *, start_um:
         (n, p_b) features of mean 0, each.
     start_um
         Where the length is expected.
+    weight
+        (n,) above 0: the noise of a value is divided by it; 1 for all where None.
     """
     few = _spread_out(xy_um, _FIT_SPOTS)
     y, distance = y[few], _distance(xy_um[few], xy_um[few])
+    rough = np.ones(len(few)) if weight is None else 1 / weight[few]
     linear = [block[few] @ block[few].T / block.shape[1] for block in blocks]
     start = np.log([0.5, start_um, *[0.3] * len(blocks), 0.5])
 
     def loss(x: Float) -> tuple[float, Float]:
-        return _negative_log_likelihood(x, start, y, distance, linear)
+        return _negative_log_likelihood(x, start, y, distance, linear, rough)
 
     bounds = [(v - _FARTHEST, v + _FARTHEST) for v in start]
     found = minimize(
@@ -105,7 +112,9 @@ def find_strengths(y: Float, xy_um: Float, blocks: Sequence[Float], *, start_um:
     return Strengths(values[0], values[1], tuple(values[2:-1]), values[-1])
 
 
-def fit_field(y: Float, xy_um: Float, blocks: Sequence[Float], *, strengths: Strengths) -> Field:
+def fit_field(
+    y: Float, xy_um: Float, blocks: Sequence[Float], *, strengths: Strengths, weight: Float | None = None
+) -> Field:
     """Most probable field and weights given the parameters; the arguments are those of `find_strengths`.
 
     The posterior mean is that of Bayesian linear regression on the features and on the field's own basis
@@ -117,17 +126,35 @@ def fit_field(y: Float, xy_um: Float, blocks: Sequence[Float], *, strengths: Str
     basis = solve_triangular(lower, across.T, lower=True).T * np.sqrt(strengths.field)
     scale = [np.sqrt(v / block.shape[1]) for v, block in zip(strengths.blocks, blocks, strict=True)]
     design = np.hstack([basis, *[block * s for block, s in zip(blocks, scale, strict=True)]])  # (n, m + p)
-    gram = design.T @ design
+    weighed = design if weight is None else design * weight[:, None]
+    gram = design.T @ weighed
     gram[np.diag_indices_from(gram)] += strengths.noise
-    solution = cho_solve(cho_factor(gram, lower=True), design.T @ y)
+    solution = cho_solve(cho_factor(gram, lower=True), weighed.T @ y)
     alpha = solve_triangular(lower, solution[: len(nodes)], lower=True, trans=1) / np.sqrt(strengths.field)
     edges = np.cumsum([len(nodes), *[block.shape[1] for block in blocks]])
     weights = tuple(solution[a:b] * s for a, b, s in zip(edges[:-1], edges[1:], scale, strict=True))
     return Field(weights, nodes, alpha, strengths)
 
 
+def student_weights(residuals: Float) -> Float:
+    """Weight of each spot if its noise is Student's with 4 degrees of freedom, (n,), at most 1.
+
+    A spot that neither neighbours nor picture explain, such as one that was copied from elsewhere or has a wild count,
+    then hardly moves the others. It is the step of the EM algorithm of Lange, Little and Taylor (1989, Journal of the
+    American Statistical Association).
+
+    Parameters
+    ----------
+    residuals
+        (n, k) of k components, each in any unit: its median square says its scale.
+    """
+    squares = residuals**2
+    squares = squares / np.maximum(np.median(squares, axis=0) / _MEDIAN_SQUARE, np.finfo(np.float64).tiny)
+    return np.asarray(np.minimum(1.0, (_FREEDOM + 1) / (_FREEDOM + squares.mean(axis=1))))
+
+
 def _negative_log_likelihood(
-    x: Float, start: Float, y: Float, distance: Float, linear: Sequence[Float]
+    x: Float, start: Float, y: Float, distance: Float, linear: Sequence[Float], rough: Float
 ) -> tuple[float, Float]:
     values = np.exp(x)
     scaled = distance / values[1]
@@ -136,7 +163,7 @@ def _negative_log_likelihood(
     slopes = [field, values[0] * 3 * scaled**2 * np.exp(-np.sqrt(3) * scaled)]
     slopes += [v * gram for v, gram in zip(values[2:-1], linear, strict=True)]
     covariance = field + sum(slopes[2:])
-    covariance[np.diag_indices_from(covariance)] += values[-1] + _JITTER
+    covariance[np.diag_indices_from(covariance)] += values[-1] * rough + _JITTER
     try:
         factor = cho_factor(covariance, lower=True)
     except LinAlgError:
@@ -147,7 +174,7 @@ def _negative_log_likelihood(
     pull = (x - start) / _PRIOR_SD
     value = 0.5 * y @ alpha + np.log(np.diag(factor[0])).sum() + 0.5 * pull @ pull
     gradient = [0.5 * ((inverse * slope).sum() - alpha @ slope @ alpha) for slope in slopes]
-    gradient.append(0.5 * values[-1] * (np.trace(inverse) - alpha @ alpha))
+    gradient.append(0.5 * values[-1] * float(rough @ (np.diag(inverse) - alpha**2)))
     return float(value), np.array(gradient) + pull / _PRIOR_SD
 
 
