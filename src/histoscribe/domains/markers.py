@@ -1,7 +1,7 @@
 """What distinguishes a domain from the rest: its genes, its morphology, and the domains it borders on.
 
 Effect sizes, not p-values: among thousands of spots every difference is significant, and the domains were found in the
-same counts that a test would be made on.
+same counts that a test would be made on. Spots with few molecules count less (`expression.precision`).
 
 Examples
 --------
@@ -30,6 +30,7 @@ from scipy import sparse
 from histoscribe.domains.partition import membership
 from histoscribe.errors import InputError
 from histoscribe.expression.normalise import library_size, log_per_10k
+from histoscribe.expression.precision import spot_weights
 from histoscribe.graph.moran import morans_i
 
 N_MARKERS = 20
@@ -174,17 +175,22 @@ def domain_neighbours(labels: NDArray[np.integer], graph: sparse.csr_matrix) -> 
 
 
 def _effects(logged: sparse.csr_matrix, counts: Any, code: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
-    """All numbers of a marker, by their column, (K, g) each."""
-    mean, inside, rate = _by_domain(logged, counts, code)
-    size = np.bincount(code).astype(np.float64)[:, None]  # (K, 1)
-    rest = np.maximum(len(code) - size, 1.0)
+    """All numbers of a marker, by their column, (K, g) each; spots count by their depth."""
+    weight = spot_weights(counts, library_size(counts))
+    share = membership(code).T @ sparse.diags(weight)  # (K, n)
+    size = np.asarray(share.sum(axis=1))  # (K, 1)
+    mean, inside, rate = _by_domain(logged, counts, sparse.diags(1 / size.ravel()) @ share)
+    rest = np.maximum(size.sum() - size, np.finfo(np.float64).tiny)
 
     def outside(values: NDArray[np.float64]) -> NDArray[np.float64]:
         found: NDArray[np.float64] = ((values * size).sum(axis=0) - values * size) / rest
         return found
 
+    square = np.asarray(logged.multiply(logged).T @ weight, np.float64)
+    within = (square - (mean**2 * size).sum(axis=0)) / float(size.sum())
     return {
-        "effect": (mean - outside(mean)) / _spread_within(logged, mean, size),
+        # a spread within domains of no less than a hundredth of a log unit
+        "effect": (mean - outside(mean)) / np.sqrt(np.maximum(within, 1e-4)),
         "log2_fold_change": np.log2((rate + _PSEUDO) / (outside(rate) + _PSEUDO)),
         "specificity": rate / np.maximum(rate.sum(axis=0), np.finfo(np.float64).tiny),
         "share_inside": inside,
@@ -193,11 +199,9 @@ def _effects(logged: sparse.csr_matrix, counts: Any, code: NDArray[np.intp]) -> 
 
 
 def _by_domain(
-    logged: sparse.csr_matrix, counts: Any, code: NDArray[np.intp]
+    logged: sparse.csr_matrix, counts: Any, mean_of: sparse.csr_matrix
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Means of each domain, (K, g): of ln(1 + per 10,000), of found or not, and of counts per 10,000."""
-    size = np.bincount(code).astype(np.float64)
-    mean_of = sparse.diags(1 / size) @ membership(code).T  # (K, n)
+    """Means of each domain, (K, g), by an operator (K, n): of ln(1 + per 10,000), found or not, counts per 10,000."""
     depth = library_size(counts)
     scale = sparse.diags(np.divide(1e4, depth, out=np.zeros(len(depth)), where=depth > 0))
     raw = sparse.csr_matrix(counts)
@@ -205,13 +209,3 @@ def _by_domain(
         np.asarray((mean_of @ matrix).todense(), np.float64)
         for matrix in (logged, (raw > 0).astype(np.float64), scale @ raw)
     )  # type: ignore[return-value]
-
-
-def _spread_within(
-    logged: sparse.csr_matrix, mean: NDArray[np.float64], size: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return each gene's standard deviation within domains, (g,); no less than a hundredth of a log unit."""
-    n = logged.shape[0]
-    square = np.asarray(logged.multiply(logged).sum(axis=0), np.float64).ravel() / n
-    within = square - (mean**2 * size).sum(axis=0) / n
-    return np.asarray(np.sqrt(np.maximum(within, 1e-4)))
