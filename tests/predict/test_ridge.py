@@ -6,7 +6,9 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from histoscribe.errors import ConfigError, InputError
+from histoscribe.expression.precision import LEAST
 from histoscribe.numerics.correlation import columnwise_pearson
+from histoscribe.predict import HEADS, Inputs
 from histoscribe.predict.heads.ridge import Moments, RidgeHead, Spectrum, held_out_correlation
 
 
@@ -19,15 +21,17 @@ def cohort(n=120, d=12, t=5, noise=0.5, seed=0):
 
 def test_weights_are_those_of_ridge_regression():
     X, Y, _ = cohort()
-    spectrum = Spectrum.of(Moments.of(X.astype(float), Y))
-    reference = Ridge(alpha=0.3 * spectrum.unit).fit(X.astype(float), Y)
+    weight = np.random.default_rng(1).uniform(0.1, 2, len(X))
+    spectrum = Spectrum.of(Moments.of(X.astype(float), Y, weight))
+    reference = Ridge(alpha=0.3 * spectrum.unit).fit(X.astype(float), Y, sample_weight=weight)
     np.testing.assert_allclose(spectrum.weights(0.3), reference.coef_.T, atol=1e-8)
 
 
 def test_correlation_from_moments_is_the_one_from_rows():
     X, Y, groups = cohort()
     Z, held = X.astype(float), groups == 1
-    total, part = Moments.of(Z, Y), Moments.of(Z[held], Y[held])
+    one = np.ones(len(Z))
+    total, part = Moments.of(Z, Y, one), Moments.of(Z[held], Y[held], one[held])
     spectrum = Spectrum.of(total.without(part))
     reference = Ridge(alpha=0.1 * spectrum.unit).fit(Z[~held], Y[~held]).predict(Z[held])
     found = held_out_correlation(spectrum, part, spectrum.turned_weights(0.1))
@@ -38,6 +42,20 @@ def test_what_is_linear_is_learned():
     X, Y, groups = cohort(noise=0.1)
     head = RidgeHead().fit(X[:90], Y[:90], groups[:90])
     assert columnwise_pearson(Y[90:], head.predict(X[90:])).min() > 0.98
+
+
+@pytest.mark.parametrize("name", ["ridge", "lowrank"])
+def test_spots_without_weight_change_nothing_for_others(name):
+    X, Y, groups = cohort()
+    wrong = np.random.default_rng(2).choice(len(X), 12, replace=False)
+    weight = np.ones(len(X))
+    weight[wrong] = LEAST
+    predicted = []
+    for shift in (0.0, 5.0):
+        Y[wrong] += shift
+        head = HEADS.get(name)().fit(Inputs({"image@112": X}, weight=weight), Y, groups)
+        predicted.append(head.predict({"image@112": X}))
+    assert np.abs(predicted[1] - predicted[0]).max() < 0.02  # over 1.6 with the weight of the others
 
 
 def test_noise_gets_a_stronger_ridge_than_signal():

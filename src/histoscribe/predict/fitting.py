@@ -6,7 +6,7 @@ cards and stacks are made from them, so that none of these uses the held-out sid
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from histoscribe.errors import ConfigError, nearest
 from histoscribe.expression.ceiling import noise_ceiling
 from histoscribe.expression.counted import Counted
 from histoscribe.expression.gene_target import GeneTarget
+from histoscribe.expression.measured import Measured
+from histoscribe.expression.precision import spot_weights
+from histoscribe.expression.select import counts_of
 from histoscribe.expression.targets import Target
 from histoscribe.predict import HEADS
 from histoscribe.predict.audit import Ledger
@@ -144,7 +147,15 @@ def prepare_training(sections: Sequence[Observed], target: Target, ledger: Ledge
     Y = np.concatenate([target.transform(one) for one in measured])
     ceilings = {one.name: noise_ceiling(target, one, seed=seed) for one in measured}
     counted = {one.name: target.counted(one) for one in measured} if isinstance(target, GeneTarget) else {}
-    return Training(sections, target, inputs_of(sections), Y, grouping_of(sections), ceilings, counted)
+    X = replace(inputs_of(sections), weight=weights_of(measured, target))
+    return Training(sections, target, X, Y, grouping_of(sections), ceilings, counted)
+
+
+def weights_of(measured: Sequence[Measured], target: Target) -> NDArray[np.float64] | None:
+    """Weigh the spots of all sections, (n,), by the law of depth of each; None for targets that are no counts."""
+    if not isinstance(target, GeneTarget):
+        return None
+    return np.concatenate([spot_weights(counts_of(one, target.names_), one.molecules()) for one in measured])
 
 
 def folds_within(training: Training) -> list[tuple[Index, Index]]:
@@ -262,5 +273,5 @@ def cards_of(training: Training, unseen: Unseen) -> list[GeneCard]:
 
 
 def without_depth(X: Inputs) -> Inputs:
-    """Remove the depth, which a slide without counts does not have."""
-    return Inputs(X.blocks, X.tiles, X.section, None)
+    """Remove the depth and the weight by it, which a slide without counts does not have."""
+    return replace(X, depth=None, weight=None)

@@ -35,12 +35,16 @@ class Inputs:
         (n,) name of the section of each spot.
     depth
         (n,) ln(1 + molecules counted); for fitting only, None for a slide without counts.
+    weight
+        (n,) above 0: how much each spot counts, by `expression.precision`; for fitting only, None where all count the
+        same.
     """
 
     blocks: Mapping[str, Matrix] = field(default_factory=dict)
     tiles: Any = None
     section: NDArray[np.str_] | None = None
     depth: NDArray[np.float64] | None = None
+    weight: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """Count the spots."""
@@ -53,7 +57,12 @@ class Inputs:
             None if self.tiles is None else self.tiles[index],
             None if self.section is None else self.section[index],
             None if self.depth is None else self.depth[index],
+            None if self.weight is None else self.weight[index],
         )
+
+    def weights(self) -> NDArray[np.float64]:
+        """Return how much each spot counts, (n,); 1 where nothing is said."""
+        return np.ones(len(self)) if self.weight is None else np.asarray(self.weight, np.float64)
 
 
 def as_inputs(X: Any) -> Inputs:

@@ -128,13 +128,14 @@ class LowRankHead(Head):
         inputs = as_inputs(X)
         Y = checked_targets(inputs, Y, groups, where=_WHERE)
         with threadpool_limits(limits=1):  # sums over threads differ in the last digit
-            centred, self.mean_ = _about_sections(Y, groups if inputs.section is None else inputs.section)
-            self.directions_ = _directions(centred, self.rank, seed=self.seed)
+            weight = inputs.weights()
+            centred, self.mean_ = _about_sections(Y, groups if inputs.section is None else inputs.section, weight)
+            self.directions_ = _directions(centred * np.sqrt(weight)[:, None], self.rank, seed=self.seed)
             T = centred @ self.directions_.T  # (n, q)
             folds = folds_of(len(Y), groups, seed=self.seed)
             plain = dict(sorted(self._views(inputs).items()))  # in the order in which a state gives them back
-            fitted = [_fit_view(view.features(inputs), T, folds, self.strengths) for view in plain.values()]
-            self.weight_ = _stack_weights([unseen for _, _, unseen in fitted], T)
+            fitted = [_fit_view(view.features(inputs), T, weight, folds, self.strengths) for view in plain.values()]
+            self.weight_ = _stack_weights([unseen for _, _, unseen in fitted], T, weight)
         self.view_names_ = tuple(plain)
         self.views_ = tuple(
             replace(view, weights=weights * share)
@@ -242,16 +243,18 @@ def _families(blocks: Mapping[str, Matrix]) -> dict[str, tuple[str, ...]]:
     return kept
 
 
-def _about_sections(Y: Floats, labels: NDArray[Any] | None) -> tuple[Floats, Floats]:
+def _about_sections(Y: Floats, labels: NDArray[Any] | None, weight: Floats) -> tuple[Floats, Floats]:
     """Targets about the mean of their section, (n, t), and the mean over sections, (t,).
 
     Two sections differ by batch, and blocks that were standardised within their section do not contain this difference.
     """
     if labels is None:
-        return Y - Y.mean(axis=0), Y.mean(axis=0)
+        mean = np.average(Y, axis=0, weights=weight)
+        return Y - mean, mean
     kinds, code = np.unique(np.asarray(labels), return_inverse=True)
     code = code.ravel()
-    means = np.stack([Y[code == k].mean(axis=0) for k in range(len(kinds))])  # (sections, t)
+    rows = [code == k for k in range(len(kinds))]
+    means = np.stack([np.average(Y[one], axis=0, weights=weight[one]) for one in rows])  # (sections, t)
     return Y - means[code], means.mean(axis=0)
 
 
@@ -265,18 +268,18 @@ def _directions(Y: Floats, rank: int, *, seed: int) -> Floats:
 
 
 def _fit_view(
-    Z: Floats, T: Floats, folds: Sequence[tuple[Index, Index]], strengths: Sequence[float]
+    Z: Floats, T: Floats, weight: Floats, folds: Sequence[tuple[Index, Index]], strengths: Sequence[float]
 ) -> tuple[Floats, Floats, Floats]:
     """Weights (r, q) and intercepts (q,) at the strengths of least error, and what is predicted of unseen rows."""
-    total = Moments.of(Z, T)
+    total = Moments.of(Z, T, weight)
     unseen = np.zeros((len(strengths), *T.shape))
     for _, held in folds:
-        fit = total.without(Moments.of(Z[held], T[held]))
+        fit = total.without(Moments.of(Z[held], T[held], weight[held]))
         spectrum = Spectrum.of(fit)
         turned = (Z[held] - fit.z / fit.n) @ spectrum.vectors
         for place, strength in enumerate(strengths):
             unseen[place, held] = turned @ spectrum.turned_weights(strength) + fit.y / fit.n
-    error = ((unseen - T) ** 2).sum(axis=1)  # (s, q)
+    error = np.einsum("i,siq->sq", weight, (unseen - T) ** 2)
     best = error.argmin(axis=0) if folds else np.full(T.shape[1], len(strengths) // 2)
     weights = Spectrum.of(total).weights(np.asarray(strengths)[best])
     intercept = (total.y - total.z @ weights) / total.n
@@ -285,13 +288,14 @@ def _fit_view(
     return weights, intercept, chosen
 
 
-def _stack_weights(unseen: Sequence[Floats], T: Floats) -> Floats:
-    """Weight of every view in every direction, (views, q), with the least error on unseen rows."""
+def _stack_weights(unseen: Sequence[Floats], T: Floats, weight: Floats) -> Floats:
+    """Weight of every view in every direction, (views, q), with the least error on unseen rows of such weights."""
     from scipy.optimize import nnls
 
-    weights = np.zeros((len(unseen), T.shape[1]))
+    weights, root = np.zeros((len(unseen), T.shape[1])), np.sqrt(weight)
     for direction in range(T.shape[1]):
-        weights[:, direction] = nnls(np.stack([P[:, direction] for P in unseen], axis=1), T[:, direction])[0]
+        seen = np.stack([P[:, direction] for P in unseen], axis=1) * root[:, None]
+        weights[:, direction] = nnls(seen, T[:, direction] * root)[0]
     return weights
 
 

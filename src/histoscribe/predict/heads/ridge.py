@@ -27,12 +27,12 @@ STRENGTHS = tuple(float(10.0 ** (power / 2)) for power in range(-7, 6))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Sums over some rows.
+    """Sums over some rows, each by its weight.
 
     Parameters
     ----------
     n
-        Rows.
+        Of the weights.
     z, y
         (k,), (t,) sums.
     zz, zy
@@ -41,7 +41,7 @@ class Moments:
         (t,) sums of squares.
     """
 
-    n: int
+    n: float
     z: Floats
     y: Floats
     zz: Floats
@@ -49,9 +49,11 @@ class Moments:
     yy: Floats
 
     @classmethod
-    def of(cls, Z: Floats, Y: Floats) -> Self:
-        """Sum over the rows of components (n, k) and targets (n, t)."""
-        return cls(len(Z), Z.sum(axis=0), Y.sum(axis=0), Z.T @ Z, Z.T @ Y, np.einsum("ij,ij->j", Y, Y))
+    def of(cls, Z: Floats, Y: Floats, weight: Floats) -> Self:
+        """Sum over the rows of components (n, k) and targets (n, t) by their weights (n,)."""
+        weighed = Z * weight[:, None]
+        squares = np.einsum("i,ij,ij->j", weight, Y, Y)
+        return cls(float(weight.sum()), weighed.sum(axis=0), weight @ Y, weighed.T @ Z, weighed.T @ Y, squares)
 
     def without(self, part: "Moments") -> "Moments":
         """Return the sums over the other rows."""
@@ -188,9 +190,9 @@ class RidgeHead(Head):
         with threadpool_limits(limits=1):  # sums over threads differ in the last digit
             self.front_ = Front.fit(inputs, components=self.components, seed=self.seed, where=where)
             Z = self.front_.transform(inputs, where=where).astype(np.float64)
-            folds = folds_of(len(Y), groups, seed=self.seed)
-            parts = [Moments.of(Z[held], Y[held]) for _, held in folds]
-            total = Moments.of(Z, Y)
+            folds, weight = folds_of(len(Y), groups, seed=self.seed), inputs.weights()
+            parts = [Moments.of(Z[held], Y[held], weight[held]) for _, held in folds]
+            total = Moments.of(Z, Y, weight)
             self.weights_ = self._solved(parts, total)
         self.intercept_ = (total.y - total.z @ self.weights_) / total.n
         return self

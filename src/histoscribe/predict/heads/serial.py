@@ -7,6 +7,7 @@ says nothing about new patients: it is what repeated sections of one piece of ti
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -157,4 +158,4 @@ def _look(X: Inputs, index: NDArray[np.intp]) -> Inputs:
 
 
 def _with_place(X: Inputs, place: Matrix) -> Inputs:
-    return Inputs({**X.blocks, PLACE: place}, X.tiles, X.section, X.depth)
+    return replace(X, blocks={**X.blocks, PLACE: place})
