@@ -11,6 +11,8 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 
@@ -29,11 +31,15 @@ from histoscribe.graph.knn import knn_graph
 from histoscribe.graph.lattice import lattice_graph
 from histoscribe.nuclei.classical import ClassicalSegmenter
 from histoscribe.phantom import make_phantom
-from niche_scale import simulated
+from niche_scale import peak_gb, simulated
+from support import influence
 from support.domains import data_file
+from support.expression import BULB, PATIENT_C
 
 N_DOMAINS = 4
 EDGE_PX = 4  # nuclei that a border cuts are not counted
+# spots by their pitch in microns, whole squares: spots of Visium, and bins of 8 um
+SIZES = {100.0: (961, 3_969, 10_000, 14_884, 15_129, 30_276), 8.0: (14_884, 15_129, 49_729, 50_625)}
 
 
 def dead() -> None:
@@ -176,16 +182,69 @@ def few() -> None:
 
 
 def many() -> None:
-    """Sizes on both sides of where pooling could begin: spots of Visium's pitch, and bins."""
-    for pitch_um, sizes in ((100.0, (14_884, 15_129, 30_276)), (8.0, (14_884, 15_129, 49_729, 50_625))):
+    """Sizes on both sides of where pooling could begin: spots of Visium's pitch, and bins; each in its own process."""
+    for pitch_um, sizes in SIZES.items():
         for n in sizes:
-            counts, xy_um, truth = simulated(n, 300)
-            xy_um = xy_um / 8.0 * pitch_um
-            graph = lattice_graph(xy_um, kind="square", pitch_um=pitch_um)
-            start = perf_counter()
-            found = niche({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=6, seed=0)
-            ari = adjusted_rand_index(found.labels, truth)
-            print(f"hard_size_{n}_{pitch_um:g}um {ari:.3f} ARI, {perf_counter() - start:.0f} s", flush=True)
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:  # the peak is a process's own
+                ari, seconds, peak = process.submit(_divided, n, pitch_um).result()
+            print(f"hard_size_{n}_{pitch_um:g}um {ari:.3f} ARI, {seconds:.0f} s, {peak:.2f} GB", flush=True)
+
+
+def _divided(n: int, pitch_um: float) -> tuple[float, float, float]:
+    """ARI, seconds and peak memory in GB of `niche` on n simulated spots with 300 genes, in six layers."""
+    counts, xy_um, truth = simulated(n, 300)
+    xy_um = xy_um / 8.0 * pitch_um
+    graph = lattice_graph(xy_um, kind="square", pitch_um=pitch_um)
+    start = perf_counter()
+    found = niche({"counts": counts}, graph=graph, xy_um=xy_um, n_domains=6, seed=0)
+    return adjusted_rand_index(found.labels, truth), perf_counter() - start, peak_gb()
+
+
+def wrong_map() -> None:
+    """Wrong spots, and the map of the others: beside the undisturbed map, and on held-out spots."""
+    for name, section in influence.map_sections():
+        problem = influence.problem_of(section)
+        kept = influence.measured(problem.counts.toarray(), problem.xy_um)
+        found = influence.MapInfluence(problem.take(np.flatnonzero(kept)))
+        for harm in influence.harms(found.counts):
+            print(f"hard_map_{name}_{harm.name} {found.of(harm)}", flush=True)
+
+
+def wrong_markers() -> None:
+    """Wrong spots, and the markers of known domains."""
+    for name, tissue in influence.tissues():
+        before = None
+        for harm in influence.harms(tissue.counts):
+            before, said = influence.markers_of(harm, before, tissue)
+            print(f"hard_markers_{name}_{harm.name} {said}", flush=True)
+
+
+def wrong_training() -> None:
+    """Wrong spots in the training of heads, scored on another patient: Pearson, and error beside the mean's."""
+    *train, test = influence.phantom_cohort().values()
+    harmed = [influence.harms(one.measured.counts.toarray(), seed=k) for k, one in enumerate(train)]
+    genes = [name for column, name in enumerate(test.measured.genes) if column != influence.GENE]
+    for harms in zip(*harmed, strict=True):
+        wrong = [influence.harmed(one, harm) for one, harm in zip(train, harms, strict=True)]
+        print(f"hard_training_{harms[0].name} {influence.evaluated(wrong, test, genes)}", flush=True)
+
+
+def weights() -> None:
+    """Heads with and without weights by depth, where nothing was disturbed."""
+    for names in (PATIENT_C, BULB):
+        for said in influence.weighed(names):
+            print(f"hard_weights_{names[0]}_to_{names[-1]} {said}", flush=True)
+
+
+def fading() -> None:
+    """Take a twentieth of the spots from all of their molecules to none: the others' map makes no jump."""
+    name, section = next(influence.map_sections())
+    found = influence.MapInfluence(influence.problem_of(section))
+    rows = np.random.default_rng(0).choice(len(found.counts), round(0.05 * len(found.counts)), replace=False)
+    for share in (1.0, 0.5, 0.25, 0.12, 0.08, 0.06, 0.05, 0.04, 0.02, 0.0):
+        counts = found.counts.copy()
+        counts[rows] = np.random.default_rng(1).binomial(counts[rows].astype(np.int64), share)
+        print(f"hard_fading_{name}_{share:g} {found.of(influence.Harm(f'{share}', counts, rows))}", flush=True)
 
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -195,6 +254,11 @@ PARTS: dict[str, Callable[[], None]] = {
     "black": black,
     "few": few,
     "many": many,
+    "wrong_map": wrong_map,
+    "wrong_markers": wrong_markers,
+    "wrong_training": wrong_training,
+    "weights": weights,
+    "fading": fading,
 }
 
 
