@@ -22,6 +22,7 @@ from histoscribe.predict import HEADS
 from histoscribe.predict.context import Context, feature_blocks
 from histoscribe.predict.data import Observed
 from histoscribe.predict.evaluate import MEMBERS_MEAN, FoldSettings, evaluate_fold
+from histoscribe.predict.gene_card import LEAST_SKILL
 from histoscribe.predict.head import Inputs
 from histoscribe.predict.splits import outer_folds
 from support.expression import KEPT
@@ -104,7 +105,13 @@ def fold_scores(bench: Cohort, fold, settings: FoldSettings) -> dict[str, float]
         found[f"{head}_card_auroc"] = scores["card_auroc"]
         found[f"{head}_independent_do_not_use"] = float((verdicts[~predictable] == "do not use").mean())
         found[f"{head}_predictable_use"] = float((verdicts[predictable] == "use").mean())
-        found[f"{head}_coverage"] = scores["coverage"][test]["all"]
+        beyond = np.array(scores["sections"][test]["pearson_given_depth"], np.float64)
+        found[f"{head}_card_auroc_given_depth"] = scores["card_auroc_given_depth"]
+        found[f"{head}_use_reached"] = float((beyond[verdicts == "use"] >= LEAST_SKILL).mean())
+        covered = scores["coverage"][test]
+        found[f"{head}_coverage"] = covered["all"]
+        for kind in ("depth", "thinned"):
+            found |= {f"{head}_coverage_{kind}_{name}": share for name, share in covered.get(kind, {}).items()}
     measured = {name: one.require_measured() for name, one in bench.observed.items()}
     target = make_target("genes", genes=names).fit([measured[name] for name in fold.train])
     columns = bench.var.index.get_indexer(list(target.names_))
@@ -129,7 +136,7 @@ def main() -> None:
     folds = outer_folds([(one.name, one.patient) for one in bench.observed.values()])
     found = [fold_scores(bench, fold, settings) for fold in folds]
     for key in found[0]:
-        values = np.array([one[key] for one in found], np.float64)
+        values = np.array([one.get(key, np.nan) for one in found], np.float64)
         if key.startswith(("oracle", "ceiling", *MEMBERS, MEMBERS_MEAN)) and np.isfinite(values).any():
             print(f"phantom_{key} {np.nanmean(values):.3f} share (lowest {np.nanmin(values):.3f})")
     print(f"phantom_lowrank {np.mean([one['lowrank_share_of_ceiling'] for one in found]):.3f} share of the ceiling")

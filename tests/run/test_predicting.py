@@ -1,5 +1,6 @@
 """Evaluate, fit and predict on a small cohort of phantoms: honest, resumable, and clear about what is refused."""
 
+import html
 import json
 import shutil
 
@@ -209,6 +210,8 @@ def test_a_model_predicts_a_picture_alone(model, cohort, tmp_path):
     assert written.obsm["spatial"].shape == (found.table.n_obs, 2)
     assert (written.obs["distance"] > 0).all()
     assert "features are standardised within this slide" in found.remarks[0]
+    assert found.advice.startswith(("Use ", "Do not use "))
+    assert html.escape(found.advice, quote=False) in (tmp_path / "p" / "report.html").read_text().replace("&#34;", '"')
     assert "features are standardised within this slide" in (tmp_path / "p" / "report.html").read_text().lower()
     assert verify_result(tmp_path / "p").ok
 

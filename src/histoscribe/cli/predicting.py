@@ -113,6 +113,7 @@ def predict(
         say(f"{name}: {one.table.n_obs:,} spots, {one.table.n_vars:,} targets")
         print_notes(found.outcomes[name].notes)
         print_reused(found.outcomes[name].reused)
+        say(f"{name}: {one.advice}")
         for remark in one.remarks:
             say(f"{name}: {remark}")
         for warning in one.warnings:

@@ -72,6 +72,8 @@ class ReportContents:
         How the domains differ.
     figures
         Further figures, already drawn.
+    advice
+        One sentence on whether to use what was predicted, and why; "" where nothing was.
 
     Raises
     ------
@@ -92,6 +94,7 @@ class ReportContents:
     notes: tuple[str, ...] = ()
     facts: DomainFacts = field(default_factory=DomainFacts)
     figures: tuple[ReportFigure, ...] = ()
+    advice: str = ""
 
     def __post_init__(self) -> None:
         """Check that the parts belong to one section."""

@@ -78,6 +78,7 @@ def report_page(contents: ReportContents, figures: Sequence[ReportFigure]) -> st
         configuration=list(words.flat(settings)),
         inputs=contents.record.get("inputs") or [],
         notes=contents.notes,
+        advice=contents.advice,
         limits=words.limits(contents),
     )
 

@@ -7,9 +7,17 @@ from numpy.typing import NDArray
 
 from histoscribe.expression.checks import are_counts
 from histoscribe.expression.gene_target import GeneTarget
+from histoscribe.expression.measured import Measured
 from histoscribe.run.cohort.files import measured_of
 from histoscribe.run.cohort.model import Model
 from histoscribe.section import Section
+
+
+def log2_molecules(measured: Measured | None) -> float | None:
+    """Logarithm to the base 2 of the molecules of the typical spot; None where none were counted."""
+    if measured is None or measured.counts is None or not are_counts(measured.counts):
+        return None
+    return float(np.log2(np.maximum(np.median(measured.molecules()), 1.0)))
 
 
 class SpotDepth(NamedTuple):

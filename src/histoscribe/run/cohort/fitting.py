@@ -1,6 +1,7 @@
 """A model for new slides: fitted on every section, its intervals and cards made from inner held-out groups."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from histoscribe.predict.metrics import average_sections, score_section
 from histoscribe.predict.patient_shift import patient_shift
 from histoscribe.predict.splits import Fold
 from histoscribe.predict.summary import LEAKY
+from histoscribe.run.cohort.depth import log2_molecules
 from histoscribe.run.cohort.files import SectionFiles
 from histoscribe.run.cohort.model import Model
 from histoscribe.run.cohort.observing import SCALE_TOLERANCE, Seen, seen_mpp
@@ -79,7 +81,11 @@ def fitted_model(
             fitted = fit_whole(head, training, ledger, options=chosen, seed=options.seed)
         intervals = fit_intervals(training, unseen, level=options.level, new_patient=True)
         novelty = Novelty().fit(
-            {name: one.embedding for name, one in seen.items()}, {name: one.look for name, one in seen.items()}
+            {name: one.embedding for name, one in seen.items()},
+            {
+                name: replace(one.look, log2_molecules=log2_molecules(one.observed.measured))
+                for name, one in seen.items()
+            },
         )
     ledger.check()
     return Model(

@@ -1,6 +1,5 @@
 """What a model says of a slide, and the files that hold it: predictions.h5ad, predictions.zarr, predictions.csv."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
@@ -10,13 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from histoscribe.encoders.novelty import novelty_warnings, widening
+from histoscribe.encoders.novelty import novelty_warnings, slide_widening
 from histoscribe.io.h5ad import open_h5ad
 from histoscribe.predict.count_intervals import CountIntervals
 from histoscribe.predict.data import inputs_of
 from histoscribe.report.predictions import draw_predictions
-from histoscribe.run.cohort.depth import spot_depth
+from histoscribe.run.cohort.advice import advice
+from histoscribe.run.cohort.depth import log2_molecules, spot_depth
 from histoscribe.run.cohort.evaluation import unit_of
+from histoscribe.run.cohort.files import measured_of
 from histoscribe.run.cohort.model import Model
 from histoscribe.run.cohort.observing import Seen
 from histoscribe.run.section.files import NOVELTY, PREDICTED
@@ -34,6 +35,8 @@ class SlidePrediction:
     table
         AnnData (n, t): X the mean, layers `lower` and `upper` and, of genes, `share`, `share_lower` and `share_upper`
         (molecules per 10,000), var the cards, obs `distance` and, of genes, `molecules`, obsm `spatial`.
+    advice
+        One sentence on whether to use it, and why.
     findings
         Comparison of the slide with the training slides, a row per question.
     warnings
@@ -43,6 +46,7 @@ class SlidePrediction:
     """
 
     table: Any
+    advice: str
     findings: list[dict[str, Any]]
     warnings: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -65,7 +69,8 @@ def predict_slide(model: Model, seen: Seen, section: Section, *, molecules: floa
         P = model.head.predict(inputs)
         remarks = (*model.head.remarks(inputs), *_within_slide(model), *_off_tissue(seen, section))
         distance = model.novelty.distance(seen.embedding)
-    findings = model.novelty.findings(seen.look)
+    look = replace(seen.look, log2_molecules=log2_molecules(measured_of(section)))
+    findings = model.novelty.findings(look, distance)
     widen = slide_widening(distance, findings)
     rows = seen.observed.marks.get("row", np.arange(section.spots.n_obs))
     obs = pd.DataFrame({"distance": _spread(distance, rows, section)}, index=section.spots.obs_names)
@@ -79,7 +84,9 @@ def predict_slide(model: Model, seen: Seen, section: Section, *, molecules: floa
     if seen.observed.marks:
         off = seen.observed.marks.get("off_tissue", ~np.isin(np.arange(len(obs)), rows))
         obs["off_tissue"] = off.astype(bool)
-    warnings = (*_few_patients(model), *novelty_warnings(findings, distance))
+    few_patients = _few_patients(model)
+    advised = advice(model.cards, findings, kind=model.target.kind)
+    warnings = (*([few_patients] if few_patients else []), *novelty_warnings(findings))
     table = AnnData(_spread(P, rows, section), obs=obs, var=_cards_table(model))
     for name, values in layers.items():
         table.layers[name] = _spread(values, rows, section)
@@ -88,12 +95,13 @@ def predict_slide(model: Model, seen: Seen, section: Section, *, molecules: floa
         "head": model.called,
         "unit": unit_of(model.facts["target"]),
         "level": model.intervals.level,
+        "advice": advised,
         "evidence": model.facts["evidence"]["sentence"],
         "warnings": list(warnings),
         "remarks": list(remarks),
         "training": model.facts["inner"]["warning"] or "",
     }
-    return SlidePrediction(table, findings, warnings, remarks)
+    return SlidePrediction(table, advised, findings, warnings, remarks)
 
 
 def _cards_table(model: Model) -> pd.DataFrame:
@@ -104,13 +112,13 @@ def _cards_table(model: Model) -> pd.DataFrame:
     return pd.DataFrame(texts | numbers, index=pd.Index(list(model.target.names_), dtype=object))
 
 
-def _few_patients(model: Model) -> tuple[str, ...]:
-    """Return the sentence on the evidence, where it is not of several patients."""
+def _few_patients(model: Model) -> str:
+    """Return the sentence on the evidence, where it is not of several patients; else ""."""
     evidence = model.facts["evidence"]
     if model.facts["inner"]["groups"] == "patient":
-        return ()
+        return ""
     prior = f"; the intervals hold what patients differ by elsewhere: {evidence['prior']}" if evidence["prior"] else ""
-    return (f"{evidence['sentence'].removesuffix('.')}{prior}",)
+    return f"{evidence['sentence'].removesuffix('.')}{prior}"
 
 
 def _spread(values: NDArray[Any], rows: NDArray[np.intp], section: Section) -> NDArray[Any]:
@@ -141,13 +149,6 @@ def _off_tissue(seen: Seen, section: Section) -> tuple[str, ...]:
     return ()
 
 
-def slide_widening(distance: NDArray[np.float64], findings: Sequence[dict[str, Any]]) -> NDArray[np.float64]:
-    """Factors by which the intervals of a slide grow, (n,): by each spot's distance, and by the slide's own look."""
-    # three spreads away is where a look is called unlike; from there intervals grow in proportion
-    look = max(1.0, min(3.0, max(float(row["spreads"]) for row in findings) / 3.0))
-    return np.maximum(widening(distance), look)
-
-
 def write_predictions(folder: Path, found: SlidePrediction, section: Section, model: Model) -> None:
     """Write all files of one slide into `folder`."""
     table = found.table
@@ -156,8 +157,8 @@ def write_predictions(folder: Path, found: SlidePrediction, section: Section, mo
     drawn = section if len(known) == table.n_obs else replace(section, spots=section.spots[known].copy())
     (folder / PREDICTED).write_bytes(draw_predictions(drawn, table[known]))
     table.write_h5ad(folder / "predictions.h5ad", compression="gzip")
-    record = {"findings": found.findings, "warnings": list(found.warnings), "remarks": list(found.remarks)}
-    write_json(folder / NOVELTY, record)
+    record = {"advice": found.advice, "findings": found.findings}
+    write_json(folder / NOVELTY, record | {"warnings": list(found.warnings), "remarks": list(found.remarks)})
     if is_challenge(model):
         frame = pd.DataFrame(table.X, columns=list(table.var_names))
         frame.insert(0, "ID", np.arange(len(frame)))
@@ -169,7 +170,11 @@ def read_predictions(folder: Path) -> SlidePrediction:
     """Read back what `write_predictions` wrote."""
     record = read_json(folder / NOVELTY)
     return SlidePrediction(
-        open_h5ad(folder / "predictions.h5ad"), record["findings"], tuple(record["warnings"]), tuple(record["remarks"])
+        open_h5ad(folder / "predictions.h5ad"),
+        record["advice"],
+        record["findings"],
+        tuple(record["warnings"]),
+        tuple(record["remarks"]),
     )
 
 

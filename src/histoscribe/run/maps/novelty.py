@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from histoscribe.encoders.novelty import Look, Novelty, look_of, novelty_warnings
+from histoscribe.encoders.novelty import Look, Novelty, look_of, novelty_warnings, slide_widening
 from histoscribe.errors import InputError
 from histoscribe.maps.cells import FEATURES, read_cell_features
 from histoscribe.maps.grid import Grid
 from histoscribe.maps.local import PX_PER_CELL
 from histoscribe.maps.store import StoredMap
 from histoscribe.run.cohort.observing import SCALE_TOLERANCE
-from histoscribe.run.cohort.predictions import slide_widening
 from histoscribe.slide.image import SlideImage
 from histoscribe.slide.tiles import read_tiles
 from histoscribe.store import arrays
@@ -119,14 +118,14 @@ def slide_novelty(
     if len(measured) == 0:
         measured = np.arange(len(cells))
     distance = trained.distance(features[measured])
-    findings = trained.findings(map_look(image, grid, cells))
+    findings = trained.findings(map_look(image, grid, cells), distance)
     at = grid.centres_um(cells)
     nearest = cKDTree(at[measured]).query(at)[1]
     return SlideNovelty(
         slide_widening(distance, findings)[nearest].astype(np.float32),
         float(np.median(distance)),
         findings,
-        (*novelty_warnings(findings, distance), _ONE_SECTION),
+        (*novelty_warnings(findings), _ONE_SECTION),
     )
 
 

@@ -119,8 +119,9 @@ def read_evidence(folder: Path) -> dict[str, Any]:
 def read_novelty(folder: Path) -> dict[str, Any]:
     """Read novelty.json: what is unlike the training slides, and how the slide was predicted."""
     novelty = _object(folder / NOVELTY)
-    if not all(fits(novelty.get(name), tuple[str, ...]) for name in ("warnings", "remarks")):
-        raise _damaged(folder / NOVELTY, "warnings or remarks are missing")
+    texts = all(fits(novelty.get(name), tuple[str, ...]) for name in ("warnings", "remarks"))
+    if not (texts and isinstance(novelty.get("advice"), str)):
+        raise _damaged(folder / NOVELTY, "advice, warnings or remarks are missing")
     return novelty
 
 

@@ -141,6 +141,7 @@ def report_stage(folder: Path, done: Path, given: Input, record: Facts, *, stage
             record=record | {"configuration": settings},
             notes=(*given.notes, *_warnings(done, stages)),
             facts=DomainFacts(*(read_description(done / name) for name in DESCRIPTIONS)),
+            advice=read_novelty(done / PREDICTIONS)["advice"] if "predictions" in stages else "",
             figures=tuple(_further_figures(done, stages)),
         ),
     )
