@@ -11,7 +11,7 @@ spots and genes.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -50,7 +50,7 @@ class CountingLaw:
     >>> from histoscribe.expression.counting import counting_law
     >>> lower, upper = counting_law(0.9).ends(np.array([[0.05, 4.0, 400.0]]), 0.0)
     >>> lower.round(1), upper.round(1)
-    (array([[  0. ,   0.7, 366.9]]), array([[  0.2,   7.7, 433.4]]))
+    (array([[  0. ,   0.9, 367.1]]), array([[  0.8,   7.6, 432.9]]))
     """
 
     level: float
@@ -110,15 +110,14 @@ def counting_law(level: float) -> CountingLaw:
 def _means_that_hold(level: float) -> tuple[Floats, Floats]:
     """Ln of the smallest and of the largest expected count whose interval holds each count: (counts, spreads) twice."""
     tail = (1 - level) / 2
-    zero = _mid_distribution(0)  # (means, spreads)
+    mid = _mid_distributions()
     # of a tail below 0 that does not exist, the upper end cuts the more off, the likelier 0 is
-    upper_tail = 2 * tail - tail * np.minimum(1.0, tail / np.maximum(zero, 1e-12))
+    upper_tail = 2 * tail - tail * np.minimum(1.0, tail / np.maximum(mid[0], 1e-12))  # (means, spreads)
     first, last = np.empty((len(_COUNTS), len(_SPREADS))), np.empty((len(_COUNTS), len(_SPREADS)))
     for c in range(_FEW + 1):
-        mid = _mid_distribution(c)
         for k in range(len(_SPREADS)):
-            first[c, k] = _crossing(mid[:, k] - (1 - upper_tail[:, k]))
-            last[c, k] = _crossing(mid[:, k] - tail)
+            first[c, k] = _crossing(mid[c, :, k] - (1 - upper_tail[:, k]))
+            last[c, k] = _crossing(mid[c, :, k] - tail)
     shape = _COUNTS[_FEW + 1 :, None] + 0.5
     middle, spread = psi(shape), np.sqrt(polygamma(1, shape) + _SPREADS**2)  # of ln(mean) given the count
     for k in range(len(_SPREADS)):
@@ -131,13 +130,15 @@ def _means_that_hold(level: float) -> tuple[Floats, Floats]:
     return first, last
 
 
-def _mid_distribution(count: int) -> Floats:
-    """P(C < count) + P(C = count) / 2 at every mean and spread, (means, spreads)."""
-    means = np.exp(_LOG_MEANS)
-    below = gammaincc(count, means) if count else np.zeros(len(means))
-    poisson = (below + gammaincc(count + 1, means)) / 2
-    mixed = [gaussian_filter1d(poisson, s / _STEP, mode="nearest") if s > 0 else poisson for s in _SPREADS]
-    return np.stack(mixed, axis=1)
+@cache
+def _mid_distributions() -> Floats:
+    """P(C < c) + P(C = c) / 2 of every small count at every mean and spread, (counts, means, spreads)."""
+    means, counts = np.exp(_LOG_MEANS), np.arange(_FEW + 1)[:, None]
+    below = np.where(counts > 0, gammaincc(np.maximum(counts, 1), means), 0.0)
+    poisson = (below + gammaincc(counts + 1, means)) / 2  # (counts, means)
+    # a spread of ln(share) is one of ln(mean)
+    mixed = [poisson, *(gaussian_filter1d(poisson, s / _STEP, axis=1, mode="nearest") for s in _SPREADS[1:])]
+    return np.stack(mixed, axis=2)
 
 
 def _crossing(falling: Floats) -> float:
