@@ -3,6 +3,7 @@
 import math
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -217,10 +218,10 @@ class BoundedCache:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.n_bytes = 0
-        self._pieces: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
+        self._pieces: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: tuple[int, ...]) -> NDArray[Any] | None:
+    def get(self, key: Hashable) -> NDArray[Any] | None:
         """Return the piece, or None."""
         with self._lock:
             piece = self._pieces.get(key)
@@ -228,7 +229,7 @@ class BoundedCache:
                 self._pieces.move_to_end(key)
             return piece
 
-    def put(self, key: tuple[int, ...], piece: NDArray[Any]) -> None:
+    def put(self, key: Hashable, piece: NDArray[Any]) -> None:
         """Keep a piece and drop the oldest ones beyond the bound."""
         with self._lock:
             if key in self._pieces:
@@ -237,3 +238,11 @@ class BoundedCache:
             self.n_bytes += piece.nbytes
             while self.n_bytes > self.max_bytes and len(self._pieces) > 1:
                 self.n_bytes -= self._pieces.popitem(last=False)[1].nbytes
+
+    def made(self, key: Hashable, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return the piece, made now where it is not kept."""
+        piece = self.get(key)
+        if piece is None:
+            piece = make()
+            self.put(key, piece)
+        return piece

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from histoscribe.errors import ResultError, listing
 from histoscribe.store.files import writing_to
 
 ZSTD_LEVEL = 3
+_COPY_AGAIN = "copy the result again, or make it again with the command that wrote it"
 
 
 def create(
@@ -117,14 +118,41 @@ def discard(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def chunk_is_sound(array: Any, index: tuple[int, ...]) -> bool:
-    """Whether the chunk at grid position `index` has a file that decodes with a right checksum."""
-    key = array.metadata.encode_chunk_key(index)
-    if not (Path(str(array.store.root)) / array.path / key).is_file():
-        return False
+def read_chunk(array: Any, index: tuple[int, ...]) -> NDArray[Any]:
+    """Decode the chunk at grid position `index`, cut at the array's border.
+
+    Raises
+    ------
+    ResultError
+        Where its file is missing, which zarr would read as the fill value, or does not decode with a right checksum.
+    """
+    path = Path(str(array.store.root)) / array.path / array.metadata.encode_chunk_key(index)
+    if not path.is_file():
+        raise ResultError("a part of this array is missing", where=path, fix=_COPY_AGAIN)
     window = tuple(slice(i * side, (i + 1) * side) for i, side in zip(index, array.chunks, strict=True))
     try:
-        array[window]
-    except (RuntimeError, ValueError, OSError):  # what the codecs raise on a damaged chunk
+        return np.asarray(array[window])
+    except (RuntimeError, ValueError, OSError) as error:  # what the codecs raise on a damaged chunk
+        raise ResultError("a part of this array is damaged", where=path, found=error, fix=_COPY_AGAIN) from error
+
+
+def require_chunks(node: Any) -> None:
+    """Refuse a zarr array, or a group with arrays in it, of which a chunk's file is missing; raises ResultError."""
+    if not hasattr(node, "chunks"):
+        for _, below in node.members():
+            require_chunks(below)
+        return
+    root = Path(str(node.store.root)) / node.path
+    for index in np.ndindex(*node.cdata_shape):
+        path = root / node.metadata.encode_chunk_key(index)
+        if not path.is_file():
+            raise ResultError("a part of this array is missing", where=path, fix=_COPY_AGAIN)
+
+
+def chunk_is_sound(array: Any, index: tuple[int, ...]) -> bool:
+    """Whether the chunk at grid position `index` has a file that decodes with a right checksum."""
+    try:
+        read_chunk(array, index)
+    except ResultError:
         return False
     return True
