@@ -14,7 +14,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(INSTALL) --editable '.[test]'
 	touch $@
 
-demo: $(VENV)/installed
+$(VENV)/installed-view: $(VENV)/installed
+	$(INSTALL) --editable '.[view]'
+	touch $@
+
+demo: $(VENV)/installed-view
 	$(BIN)/histoscribe demo --out demo_result
 
 test: lint types

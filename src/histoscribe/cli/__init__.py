@@ -15,6 +15,7 @@ from histoscribe.cli import maps as _maps  # noqa: F401
 from histoscribe.cli import pictures as _pictures  # noqa: F401
 from histoscribe.cli import predicting as _predicting  # noqa: F401  (importing a module registers its verbs)
 from histoscribe.cli import sections as _sections  # noqa: F401  (importing a module registers its verbs)
+from histoscribe.cli import viewing as _viewing  # noqa: F401
 from histoscribe.cli.app import REFUSED, app, err
 from histoscribe.cli.process import Terminated, stopped_by_signals, warnings_shown
 from histoscribe.errors import OUT_OF_MEMORY, HistoscribeError

@@ -49,6 +49,7 @@ def demo(
     say(f"vendor folder  {made.vendor_folder}")
     say(f"report         {Path(made.outcome.folder or out) / 'report.html'}")
     say(f"agreement      {_agreement(scores)}")
+    say(f"look at it     histoscribe view {made.outcome.folder or out}")
     return 0
 
 
