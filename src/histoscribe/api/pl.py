@@ -19,7 +19,7 @@ from histoscribe.report.tissue_canvas import Canvas, faded, prepare
 from histoscribe.slide.tissue import tissue_mask
 
 _LEGEND_ROWS = 14
-_WORST = ("refused", "warning", "ok")
+_WORST = ("refused", "warning", "open", "ok")
 
 
 def domains(

@@ -34,7 +34,8 @@ def check(data: Any, *, strict: bool = False, **options: Unpack[ReadingOptions])
 
     Returns
     -------
-    One row per finding, indexed by what was checked: `level` ("ok", "warning" or "refused"), `message`, `fix`.
+    One row per finding, indexed by what was checked: `level` ("ok", "open" where nothing tells, "warning" or
+    "refused"), `message`, `fix`.
 
     Raises
     ------

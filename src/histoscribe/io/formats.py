@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from histoscribe.errors import OUT_OF_MEMORY, ConfigError, InputError, listing, nearest
 from histoscribe.io.aliases import anonymised
-from histoscribe.io.placing import placed
+from histoscribe.io.placing import finished
 from histoscribe.io.reading import Format, Reading, Request
 from histoscribe.io.spaceranger import CELLS
 from histoscribe.io.tables import ARCHIVE, archives, contents, missing
@@ -197,10 +197,7 @@ def read(source: str | Path | Request, **options: Any) -> Reading:
         reading = reader.read(request)
     except MemoryError as error:  # less than the limit may still be more than this machine has free
         raise InputError(OUT_OF_MEMORY, where=request.path or request.spots, found=str(error)[:200] or None) from error
-    reading = placed(reading) if request.align else reading
-    image = reading.section.image
-    if image is not None:
-        reading = replace(reading, notes=(*reading.notes, *image.notes))
+    reading = finished(reading, request)
     return anonymised(reading, request) if request.anonymous else reading
 
 

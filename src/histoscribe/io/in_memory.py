@@ -8,6 +8,7 @@ from anndata import AnnData
 from histoscribe.errors import InputError
 from histoscribe.io import anndata, spatialdata
 from histoscribe.io.assemble import reassemble
+from histoscribe.io.placing import finished
 from histoscribe.io.reading import Reading, Request
 from histoscribe.section import Section
 
@@ -30,6 +31,17 @@ def read_object(data: Any, request: Request) -> Reading:
     InputError
         Where it is none of these, does not say what belongs together, or its values cannot be those of a section.
     """
+    return finished(_read(data, request), request)
+
+
+def is_spatialdata(data: Any) -> bool:
+    """Whether an object is a SpatialData object."""
+    from spatialdata import SpatialData
+
+    return isinstance(data, SpatialData)
+
+
+def _read(data: Any, request: Request) -> Reading:
     why = "it is in memory"
     if isinstance(data, Section):
         return reassemble(data, request, format="section", why=why)
@@ -44,10 +56,3 @@ def read_object(data: Any, request: Request) -> Reading:
         found=type(data).__name__,
         fix="read a folder or a file with hs.read(path)",
     )
-
-
-def is_spatialdata(data: Any) -> bool:
-    """Whether an object is a SpatialData object."""
-    from spatialdata import SpatialData
-
-    return isinstance(data, SpatialData)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from histoscribe.io.assemble import chosen_mpp
 from histoscribe.io.frames import fits_size, within
-from histoscribe.io.reading import Reading, Thumbnail
+from histoscribe.io.reading import Reading, Request, Thumbnail
 from histoscribe.slide.registration import Registration, register
 
 _THUMBNAIL_PX, _PITCHES = 2.0, 0.25  # what the spots may be off: pixels of the thumbnail, or pitches
@@ -41,6 +41,13 @@ def off_by(reading: Reading, small: Thumbnail, found: Registration) -> tuple[flo
     pitch = 0.0 if lattice is None else lattice.pitch_um / mpp
     may = max(_THUMBNAIL_PX * reading.image_scale / small.factor, _PITCHES * pitch)
     return float(np.linalg.norm(wanted - given, axis=1).max()), may
+
+
+def finished(reading: Reading, request: Request) -> Reading:
+    """Do what follows every reader: place the spots where that is asked for, and note what is said of the picture."""
+    reading = placed(reading) if request.align else reading
+    image = reading.section.image
+    return reading if image is None else replace(reading, notes=(*reading.notes, *image.notes))
 
 
 def placed(reading: Reading) -> Reading:
