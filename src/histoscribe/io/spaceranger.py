@@ -220,8 +220,8 @@ def read_factors(folder: Folder) -> tuple[dict[str, float], dict[str, Any], Path
 def positive(values: Mapping[str, Any], key: str, path: Path | None) -> float:
     """Return a positive number of a JSON or of `uns`; raises InputError where it is something else."""
     value = values[key]
-    if isinstance(value, list | tuple | np.ndarray) and np.size(value) == 1:  # as h5ad files of other programs have it
-        value = np.asarray(value).ravel()[0]
+    if isinstance(value, np.ndarray) and value.size == 1:  # as h5ad files of other programs have it
+        value = value.ravel()[0]
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

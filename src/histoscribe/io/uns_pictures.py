@@ -118,6 +118,7 @@ class Library:
         if name is None:
             return "fullres", ""
         picture, scale = self.pictures[name], self.scales[name]
+        require_picture(picture, path)
         placed = {frame: xy_px * (scale / factor) for frame, factor in {"fullres": 1.0, **self.scales}.items()}
         within = {frame: xy for frame, xy in placed.items() if inside(xy, picture.shape) >= INSIDE}
         others = [frame for frame in within if frame != "fullres" and self.scales[frame] < 0.9]
