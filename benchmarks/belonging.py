@@ -17,6 +17,7 @@ from histoscribe.slide.image import ArraySource, SlideImage
 from histoscribe.slide.open import open_image
 from histoscribe.slide.registration import register
 from histoscribe.slide.tissue import tissue_mask
+from histoscribe.slide.turns import EIGHT
 from support.domains import data_file
 
 # microns per pixel, roughly: only the mask depends on them
@@ -68,6 +69,28 @@ def pictures() -> None:
     print(f"belonging_picture_other {max(other):.3f} at most, turned in any way")
 
 
+def parts() -> None:
+    """Parts of a third of the side and more, scaled and turned: how high they correlate, and how far off they land."""
+    rng, scores, apart, off = np.random.default_rng(0), [], [], []
+    for path in [path for pattern in LOWRES for path in sorted(data_file(".").glob(pattern))]:
+        small = np.asarray(Image.open(path).convert("RGB"))
+        large = np.asarray(Image.fromarray(small).resize([3 * side for side in small.shape[1::-1]]))
+        for share, scale in ((0.9, 1.0), (0.6, 0.45), (0.35, 0.7)):
+            size = np.array([int(share * side) for side in large.shape[1::-1]])
+            corner = rng.integers(0, np.array(large.shape[1::-1]) - size + 1)
+            cut = Image.fromarray(large[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]])
+            part = np.asarray(cut.resize([round(side * scale) for side in size], Image.Resampling.LANCZOS))
+            turn = EIGHT[int(rng.integers(8))]
+            found = register(of_pixels(turn.pixels(part)), of_pixels(small), scales=[3.0])
+            scores.append(found.score)
+            apart.append(found.score - found.second)
+            xy = np.array([corner, corner + size]) / 3
+            true = turn.points((xy * 3 - corner) * part.shape[1::-1] / size, part.shape[1::-1])
+            off.append(np.abs(found.points(xy) - true).max() / (3 * scale))
+    print(f"belonging_parts {min(scores):.3f} at least, {min(apart):.3f} above all else, of {len(scores)}")
+    print(f"belonging_parts_off {max(off):.2f} pixels of the small picture at most, {np.median(off):.2f} in the middle")
+
+
 def counts() -> None:
     for name in ("151510", "151509", "151507", "151673", "151676"):
         folder = data_file(f"visium/dlpfc/{name}")
@@ -79,6 +102,7 @@ def counts() -> None:
 def main() -> None:
     stain()
     pictures()
+    parts()
     counts()
 
 

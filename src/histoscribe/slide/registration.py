@@ -22,8 +22,9 @@ _MARGIN = 3  # cells by which a part may overlap the edge: sizes are rounded
 _STEP = 1.06  # from one scale to the next
 _LIKELY = 3  # turns that are looked at more closely
 _STRETCH = 0.02  # sides of a whole picture may be rounded by so much
-# 15 real lowres pictures, parts of a third of the side and more at a fifth of the scale and more: .976 at least; whole
-# and half pictures of another section, be it the next one of the same block: .76 at most (benchmarks/belonging.py)
+# Parts of real lowres pictures, of a third of the side and more, .97 at least; whole and half pictures of another
+# section, be it the next one of the same block, .76 at most; parts of phantoms, whose texture is finer, .89 at least
+# with nothing above .44 elsewhere (benchmarks/belonging.py, tests/io/test_same_picture.py)
 LEAST, _SURE, _APART = 0.85, 0.95, 0.05
 _FOUND = 0.9  # a correlation that needs no further search
 _DARKEST = 1.5  # optical density; black that was painted around a section would outweigh the tissue
