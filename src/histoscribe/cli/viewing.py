@@ -27,8 +27,10 @@ def view(
 
     Parameters
     ----------
-    path, more
-        Results of a section, or folders with results of several.
+    path
+        Result of a section, or folder with results of several.
+    more
+        Further ones, shown beside it.
     port
         To listen on; a free one where 0.
     host
