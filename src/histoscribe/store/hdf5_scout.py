@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,11 @@ from threading import Lock
 from histoscribe.errors import InputError
 from histoscribe.store.files import real_path
 
+# of computing, not by the clock: on a busy machine the scout gets a share of the time only
 _PATIENCE_S, _BYTES_PER_S = 10.0, 20e6
+_WAITS = 12 if sys.platform != "win32" else 1  # so many times longer by the clock, where the system limits computing
+# how a process ends that has computed for as long as it may
+_OUT_OF_TIME = (-signal.SIGXCPU,) if sys.platform != "win32" else ()
 _PROGRAM = Path(__file__).with_name("hdf5_walk.py")
 
 
@@ -61,19 +66,19 @@ class _Scout:
 
     def sent(self, path: str, patience_s: float) -> str | None:
         """Send the scout through a file; returns how it ended, or None where it came through."""
-        pending = self.reader.submit(self._asked, path)
+        endless = f"the HDF5 library does not come to an end with it within {patience_s:.0f} seconds"
+        pending = self.reader.submit(self._asked, path, patience_s)
         try:
-            came_through = pending.result(patience_s)
+            came_through = pending.result(patience_s * _WAITS)
         except OutOfTime:
             self.stop()
             pending.result()
-            return f"the HDF5 library does not come to an end with it within {patience_s:.0f} seconds"
+            return endless
         if came_through:
             return None
-        self.stop()
-        return "the HDF5 library crashes on it"
+        return endless if self._ended() in _OUT_OF_TIME else "the HDF5 library crashes on it"
 
-    def _asked(self, path: str) -> bool:
+    def _asked(self, path: str, patience_s: float) -> bool:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", str(_PROGRAM)],
@@ -86,9 +91,13 @@ class _Scout:
         if asked is None or answered is None:  # never, for both are pipes
             return False
         with suppress(BrokenPipeError):  # it has ended, which its silence shows as well
-            asked.write(f"{json.dumps(path)}\n")
+            asked.write(f"{json.dumps([path, patience_s])}\n")
             asked.flush()
         return bool(answered.readline())
+
+    def _ended(self) -> int | None:
+        """Wait for a process that has fallen silent; returns how it ended."""
+        return None if self.process is None else self.process.wait()
 
     def stop(self) -> None:
         """End the process, where there is one and it is ours."""
