@@ -9,7 +9,7 @@ const get = (id) => document.getElementById(id);
 const HOVER_MS = 120, PAN_PX = 120;
 const panel = new Panel();
 const slide = new Slide(get("slide"));
-let facts = null, asked = "";
+let facts = null, asked = "", latest = "";    // keys of the range that is known, and of the one that is wanted
 
 /** Run what may fail, and say so. */
 const told = (work) => async (...given) => {
@@ -42,10 +42,11 @@ const refresh = told(async () => {
   const { kind, gene } = panel;
   const what = hasGene(kind) ? { gene, unit: state.unit } : {};
   const key = JSON.stringify([facts.name, kind, what]);
+  latest = key;
   panel.draw(key === asked ? panel.range : null);
   if (isQuantity(kind) && key !== asked) {
     const range = await ask(path("api", "sections", facts.name, facts.version, "range", kind), what);
-    if (key !== JSON.stringify([facts.name, panel.kind, hasGene(panel.kind) ? { gene: panel.gene, unit: state.unit } : {}])) return;
+    if (key !== latest) return;                           // something else was asked for meanwhile
     asked = key;
     panel.range = range;
   }
@@ -60,7 +61,10 @@ const refresh = told(async () => {
   }
   await Promise.all([
     slide.show("main", parameters, kind === "none" ? "" : kind),
-    ...["tissue", "nuclei"].map((name) => slide.show(name, {}, state[name] === "1" && facts.layers.includes(name) ? name : "")),
+    ...["tissue", "nuclei"].map((name) => {
+      const shown = state[name] === "1" && facts.layers.includes(name);
+      return slide.show(name, {}, shown ? name : "");
+    }),
   ]);
 });
 
@@ -95,7 +99,7 @@ let hovering = null, timer = 0;
 const spotAt = async (point, signal) => {
   const place = slide.toSlide(point);
   if (!place || !facts?.spots) return {};
-  const genes = hasGene(panel.kind) && panel.kind === "gene" ? [panel.gene] : [];
+  const genes = panel.kind === "gene" ? [panel.gene] : [];
   return ask(path("api", "sections", facts.name, facts.version, "spot"), { x: place.x, y: place.y, gene: genes }, signal);
 };
 
