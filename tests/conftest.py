@@ -89,3 +89,8 @@ def data_dir() -> Path:
 def weights_dir() -> Path:
     """Real pretrained encoders; tests that need them skip where they are absent."""
     return _folder("HISTOSCRIBE_TEST_WEIGHTS", "../shared/weights")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes minutes in one process first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_robustness.py")

@@ -265,8 +265,8 @@ GENERIC = {
         "unknown",
     ),
     "counts with an annotation among the genes": (
-        lambda f: edit(f.counts, lambda t: t.assign(cluster="tumour")),
-        "'cluster'",
+        lambda f: edit(f.counts, lambda t: t.assign(remark="tumour")),
+        "'remark'",
     ),
     "counts without genes": (lambda f: edit(f.counts, lambda t: t.iloc[:, :1]), "one column only"),
     "a table of binary data": (lambda f: replace_text(f.spots, b"x,y\x00\x01"), "not a text table"),

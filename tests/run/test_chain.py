@@ -50,7 +50,7 @@ def test_a_folder_made_by_one_command_is_continued_by_another(finished, vendor, 
     assert contents(tmp_path / "r") == contents(tmp_path / "fresh")
 
 
-AS_RUN = MapSettings(genes="top:2", um=32.0)
+AS_RUN = MapSettings(genes="top:2", um=64.0)
 SMALL = MapSettings(genes="top:2", um=64.0, encoder="none")
 
 
@@ -60,13 +60,13 @@ def test_commands_one_after_the_other_give_the_folder_that_one_gives_in_one_go(f
     assert set(by_domains.reused) == {"check", "embed", "domains", "describe", "section", "report"}
     (by_map,) = map_sections(vendor, out=tmp_path / "r", settings=AS_RUN)
     assert set(by_map.reused) == {"check", "embed", "domains", "describe", "section"}
-    at_once = RunConfig("morphology", n_domains=3, maps="top:2", map_um=32.0)
+    at_once = RunConfig("morphology", n_domains=3, maps="top:2", map_um=64.0)
     hs.run_sections(vendor, out=tmp_path / "at_once", config=at_once)
     assert contents(tmp_path / "r") == contents(tmp_path / "at_once")
     assert (tmp_path / "r" / "manifest.json").read_bytes() == (tmp_path / "at_once" / "manifest.json").read_bytes()
 
 
-MARKERS = MapSettings(genes="markers:2", um=32.0)
+MARKERS = MapSettings(genes="markers:2", um=64.0)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_markers_of_the_domains_that_are_there_are_mapped_as_in_one_go(marked, f
     assert not outcome.notes[1:]  # the first says which picture was taken
     (again,) = hs.find_domains(vendor, out=out, n_domains=3)
     assert {"cells", "maps"} <= set(again.reused)
-    at_once = RunConfig("morphology", n_domains=3, maps="markers:2", map_um=32.0)
+    at_once = RunConfig("morphology", n_domains=3, maps="markers:2", map_um=64.0)
     hs.run_sections(vendor, out=tmp_path / "at_once", config=at_once)
     assert contents(out) == contents(tmp_path / "at_once")
     assert (out / "manifest.json").read_bytes() == (tmp_path / "at_once" / "manifest.json").read_bytes()
@@ -102,7 +102,7 @@ def test_the_strongest_markers_of_each_domain_are_mapped_and_said(marked):
 
 
 def test_domains_are_found_for_their_markers_where_there_are_none(vendor, tmp_path, capsys):
-    assert call("map", vendor, "--genes", "markers:1", "--um", 32, "--out", tmp_path / "r") == 0
+    assert call("map", vendor, "--genes", "markers:1", "--um", 64, "--out", tmp_path / "r") == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "the folder held no domains of this input, so they were found as histoscribe domains finds them" in said
     assert "1 of each" in said
@@ -195,7 +195,7 @@ def test_what_an_interrupted_run_with_other_settings_left_is_not_read(finished, 
 
 def test_every_setting_of_a_file_is_used_by_domains(vendor, tmp_path):
     (tmp_path / "a.toml").write_text(
-        'method = "histology"\nnuclei = "classical"\nmaps = "top:2"\nmap_um = 32.0\nalign = true\nn_domains = 3\n'
+        'method = "histology"\nnuclei = "classical"\nmaps = "top:2"\nmap_um = 64.0\nalign = true\nn_domains = 3\n'
     )
     assert call("domains", vendor, "--out", tmp_path / "r", "--config", tmp_path / "a.toml", "--quiet") == 0
     record = read_json(tmp_path / "r" / "run.json")

@@ -146,7 +146,7 @@ def seen_slide(monkeypatch):
     """What a model sees of a slide, in a list; the prediction goes no further."""
     slides = []
 
-    def seen_only(model, seen, section):
+    def seen_only(model, seen, section, **options):
         slides.append(seen)
         raise SeenEnough("enough")
 

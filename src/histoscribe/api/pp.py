@@ -45,8 +45,8 @@ def check(data: Any, *, strict: bool = False, **options: Unpack[ReadingOptions])
     Examples
     --------
     >>> import histoscribe as hs
-    >>> adata = hs.make_phantom(7, size_um=1200.0, mpp=1.0).visium_anndata()
-    >>> hs.pp.check(adata).loc["orientation", "level"]
+    >>> section = hs.Section.from_anndata(hs.make_phantom(7, size_um=1200.0, mpp=1.0).spots(), name="A1")
+    >>> hs.pp.check(section).loc["counts", "level"]
     'ok'
     """
     require_known(options, ReadingOptions)

@@ -152,7 +152,7 @@ def _choose(adata: AnnData, request: Request, path: Path) -> tuple[AnnData, Mapp
         return adata, libraries.get(own or "", {}), []
     chosen, name, note = adata[choice.rows].copy(), choice.label, choice.note
     if name not in libraries:
-        others = f"uns['spatial'] holds pictures of {listing(libraries)} only, which were not used for {name!r}"
+        others = "uns['spatial'] holds pictures of other sections only, which were not used"
         return chosen, {}, [note, *([others] if libraries else [])]
     twins = [one for one in libraries if one != name and same_picture(libraries[name], libraries[one], path)]
     if twins and request.image is None and sections is not None and len(sections.evidence) > 1:

@@ -123,8 +123,7 @@ def choose_section(sections: Sections | None, request: Request, where: object) -
         return None
     label = sections.label_of(request.section)
     if sections.labels is not None and label is not None:
-        why = f" ({'; '.join(sections.evidence)})" if sections.evidence else ""
-        note = f"{label!r} is one of {len(sections.names)} sections, by {sections.by}{why}"
+        note = f"one of {len(sections.names)} sections, by {sections.by}"  # no names: it may be read anonymously
         return Choice(label, sections.labels == label, note)
     evidence = "; ".join(sections.evidence)
     if sections.labels is None:

@@ -96,7 +96,7 @@ def _choose_image(
     if len(fitting) == 1:
         return fitting[0], notes
     if not sdata.images or (not names and request.scale is None):
-        others = [f"the store holds pictures of other samples only: {listing(sdata.images)}"] if sdata.images else []
+        others = ["the store holds pictures of other samples only"] if sdata.images else []
         return None, others
     if names and not fitting:
         raise next(fault for fault in faults.values() if fault is not None)
