@@ -172,7 +172,10 @@ def says_damaged(text: str) -> bool:
 
 
 def test_damage_stands_in_the_record_and_page_of_maps(tmp_path):
-    sheet, settings = damaged_sheet_of(tmp_path), MapSettings(genes="top:2", um=32.0, allow_damaged=True)
+    sheet, settings = (
+        damaged_sheet_of(tmp_path),
+        MapSettings(genes="top:2", um=64.0, encoder="none", allow_damaged=True),
+    )
     maps = map_section(sheet, out=tmp_path / "map", settings=settings)
     (outcome,) = map_sections(sheet, out=tmp_path / "maps", settings=settings)
     for notes in (maps.notes, outcome.notes):
